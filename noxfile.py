@@ -1,0 +1,87 @@
+"""The project's tasks: tests (default), lint, docs, bench. `nox -l` lists them, `nox -s NAME` runs one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.sessions = ["tests"]
+nox.options.default_venv_backend = "venv"
+nox.options.reuse_venv = "yes"
+
+# The lab's servers: binary -> Debian package.
+LAB = {
+    "nginx": "nginx-light",
+    "openssl": "openssl",
+    "nsd": "nsd",
+    "unbound": "unbound",
+    "dig": "bind9-dnsutils",
+    "postfix": "postfix",
+    "redis-server": "redis-server",
+    "memcached": "memcached",
+    "vsftpd": "vsftpd",
+    "telnetd": "inetutils-telnetd",
+    "postgres": "postgresql",
+    "mariadbd": "mariadb-server",
+    "chromium": "chromium",
+    "ip": "iproute2",
+}
+SBIN = ["/usr/sbin", "/sbin", *(str(path) for path in Path("/usr/lib/postgresql").glob("*/bin"))]
+
+
+def install(session: nox.Session, requirements: str) -> None:
+    """The pinned set, then posture itself without asking for more."""
+    session.install("--quiet", "-r", f"requirements/{requirements}.txt")
+    session.install("--quiet", "--no-deps", ".")
+
+
+def install_lab(session: nox.Session) -> None:
+    """As root on Debian: whatever server of the lab is missing. Elsewhere those tests are skipped and say what to install."""
+    path = os.pathsep.join([os.environ.get("PATH", ""), *SBIN])
+    missing = sorted(package for binary, package in LAB.items() if not shutil.which(binary, path=path))
+    if not missing:
+        return
+    line = f"apt-get install -y --no-install-recommends {' '.join(missing)}"
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        session.log(f"some servers of the lab are missing; their tests are skipped. As root: {line}")
+        return
+    quiet = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    session.run("apt-get", "update", "-qq", external=True, silent=True, env=quiet)
+    session.run(*line.split(), "-qq", external=True, silent=True, env=quiet)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The whole suite against real servers on loopback. Arguments go to pytest: nox -- tests/checks -x"""
+    install(session, "tests")
+    install_lab(session)
+    session.run("pytest", "-n", "auto", "--dist", "loadgroup", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, types and the direction of imports."""
+    install(session, "lint")
+    session.run("ruff", "format", "--check", ".")
+    session.run("ruff", "check", ".")
+    session.run("mypy")
+    session.run("lint-imports", "--no-cache")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Writes the catalogue of controls anew; fails when the committed one was stale. `nox -s docs -- --write` keeps it."""
+    install(session, "pip")
+    session.run("python", "-m", "posture.checks.document", *(session.posargs or ["--check"]))
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The measurements that README and CHANGELOG speak of; prints ratios."""
+    install(session, "tests")
+    for script in sorted(Path("benchmarks").glob("bench_*.py")):
+        session.run("python", str(script), *session.posargs)
