@@ -1,0 +1,99 @@
+"""What the operator can put right. Every message ends with the next step.
+
+    PostureError                 exit code
+    ├── UsageError               2   a selector, an option or a name that does not exist
+    ├── InventoryError           2   carries every Problem found in the file, not only the first
+    ├── ConfigurationError       2   posture.toml or an environment variable
+    ├── PolicyError              2   a baseline or an exemption
+    ├── NothingToScan            4   nothing was sent: no scope, stopped, another scan is running
+    └── StoreError               5   the database cannot be read or written
+
+What a scanned system does is never an exception of this tree: it is an Answer (posture.model).
+A bug is any other exception; the command line turns it into exit code 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class PostureError(Exception):
+    """Base of all errors that an operator can mend.
+
+    Args:
+        message: one or more sentences; the last one says what to do next.
+    """
+
+    exit_code = 5
+    code = "E-POSTURE"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One fault in one place of an input file (schema ``posture-errors/1``).
+
+    ``line`` is 1-based and points at the key (TOML) or the row (sheet); None when the whole file is meant.
+    """
+
+    code: str
+    file: str
+    line: int | None
+    field: str
+    message: str
+    next: str
+    warning: bool = False
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        return (
+            f"{place}: {self.field}: {self.message} {self.next}"
+            if self.field
+            else f"{place}: {self.message} {self.next}"
+        )
+
+
+class UsageError(PostureError):
+    """A selector, option or name that does not exist."""
+
+    exit_code = 2
+    code = "E-USAGE"
+
+
+class InventoryError(PostureError):
+    """All problems of an inventory or sheet at once."""
+
+    exit_code = 2
+    code = "E-INVENTORY"
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class ConfigurationError(PostureError):
+    """posture.toml, an environment variable, or a file that one of them names."""
+
+    exit_code = 2
+    code = "E-CONFIG"
+
+
+class PolicyError(PostureError):
+    """A baseline or exemption that cannot be used."""
+
+    exit_code = 2
+    code = "E-POLICY"
+
+
+class NothingToScan(PostureError):
+    """Nothing was sent, and why."""
+
+    exit_code = 4
+    code = "E-NOTHING"
+
+
+class StoreError(PostureError):
+    """The history cannot be read or written."""
+
+    exit_code = 5
+    code = "E-STORE"

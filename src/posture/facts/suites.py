@@ -1,0 +1,72 @@
+"""Cipher suites as data: number, IANA name, and what the name says of key exchange, authentication and strength.
+
+suites.csv is the IANA "TLS Cipher Suites" registry (RFC 8446 section B.4, RFC 5246 section A.5 and later), the EXPORT1024
+drafts that servers of 1999 shipped, and the cipher kinds of SSL 2.0. GOST suites are left out: no probe offers them.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+SSL2, TLS12, TLS13 = "SSL 2.0", "TLS 1.2 or older", "TLS 1.3"
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """One cipher suite.
+
+    ``number`` is two bytes (three for SSL 2.0). ``family`` is SSL2, TLS12 or TLS13 of this module. ``exchange`` is "RSA",
+    "DH", "DHE", "ECDH", "ECDHE", "PSK", ... or "" where the version decides (TLS 1.3); ``authentication`` is "RSA", "DSS",
+    "ECDSA", "anon", "PSK", ... or "". ``broken`` lists why nobody should accept it; empty for a sound suite.
+    """
+
+    number: int
+    name: str
+    family: str
+    exchange: str
+    authentication: str
+    broken: tuple[str, ...]
+
+    @property
+    def certified(self) -> bool:
+        """Whether an ordinary client with a list of certificate authorities can use it."""
+        return self.exchange in ("RSA", "DH", "DHE", "ECDH", "ECDHE") and self.authentication in ("RSA", "DSS", "ECDSA")
+
+    @property
+    def forward_secret(self) -> bool:
+        """Whether a stolen server key leaves recorded traffic closed (RFC 9325 section 4.1)."""
+        return self.family == TLS13 or self.exchange in ("DHE", "ECDHE")
+
+
+@cache
+def suites() -> Mapping[str, Suite]:
+    """Every known suite by IANA name, in the order of their numbers."""
+    table = resources.files("posture.facts").joinpath("suites.csv").read_text("ascii")
+    return {row["name"]: _suite(int(row["id"], 16), row["name"]) for row in csv.DictReader(table.splitlines())}
+
+
+def _suite(number: int, name: str) -> Suite:
+    if name.startswith("SSL_CK_"):
+        return Suite(number, name, SSL2, "RSA", "RSA", _broken(name))
+    key, _, cipher = name.removeprefix("TLS_").partition("_WITH_")
+    if not cipher:
+        return Suite(number, name, TLS13, "", "", ())
+    words = [word for word in key.split("_") if not word.startswith("EXPORT")]
+    return Suite(number, name, TLS12, words[0], words[-1], _broken(name))
+
+
+def _broken(name: str) -> tuple[str, ...]:
+    """The weaknesses that a name spells out (RFC 9325 section 4.1, RFC 7465, RFC 6176)."""
+    words = set(name.split("_"))
+    found: list[str] = [word for word in ("NULL", "anon", "RC4", "RC2", "IDEA", "3DES") if word in words]
+    if any(word.startswith("EXPORT") for word in words):
+        found.append("EXPORT")
+    if words & {"DES", "DES40"}:
+        found.append("3DES" if "EDE3" in words else "DES")
+    if "MD5" in words:
+        found.append("MD5")
+    return tuple(sorted(set(found), key=str.lower))
