@@ -1,0 +1,1 @@
+"""Runs tasks: ``local`` in this process, one asyncio loop."""

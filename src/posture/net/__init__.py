@@ -1,0 +1,10 @@
+"""The only door to the network: every socket is opened here, after a grant, within the limits, with a deadline.
+
+broker     decides, waits, records, then dials that very literal address
+governor   politeness: how many, how fast, first come first served
+asset      what the connections of one asset share: its clock and its silent addresses
+tcp, udp   sockets with absolute deadlines and byte caps
+tls, http  one browser-like GET, readable even from a legacy server
+resolver   our own resolver, asked once per name and type in a run
+anchors, selftest   whether what we see can be believed: DNSSEC, clock, IPv6
+"""
