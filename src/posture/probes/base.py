@@ -1,0 +1,30 @@
+"""What a probe is, and the only door it has to the network.
+
+    async def observe(task: Task, door: Door) -> TlsFacts: ...
+    PROBE = Probe("tls", TlsFacts, ProbeClass.CLIENT, observe)
+
+A probe returns facts, or raises NotThere (a clear "nothing here") or NotSeen (no usable answer); it never judges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from posture.door import Door, Reply, Resolver, Response, Stream
+from posture.facts import Facts
+from posture.model import ProbeClass
+from posture.task import Task
+
+__all__ = ["Door", "Probe", "Reply", "Resolver", "Response", "Stream"]
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A registered probe. ``name`` equals ``facts.TYPE``; ``deadline`` seconds are its own share of the asset's clock."""
+
+    name: str
+    facts: type[Facts]
+    probe_class: ProbeClass
+    observe: Callable[[Task, Door], Awaitable[Facts]]
+    deadline: float = 30.0

@@ -1,0 +1,72 @@
+"""One real handshake, for the certificates that TLS 1.3 hides: pyOpenSSL on memory buffers, bytes carried by a Stream.
+
+Nothing is verified here and nothing is said over the session; judging the chain is the rules' work.
+"""
+
+from __future__ import annotations
+
+from OpenSSL import SSL, crypto
+
+from posture.model import NotSeen, Reason
+from posture.probes.base import Stream
+from posture.probes.tls.hello import Chain, capped
+
+_MAX_HANDSHAKE_BYTES = 262_144
+
+
+async def handshake_chain(stream: Stream, server_name: str) -> Chain:
+    """The chain that the server shows in a whole handshake of any version.
+
+    Raises:
+        NotSeen: MALFORMED or REFUSED_BY_TARGET (the handshake failed), TRUNCATED, or what the stream raises.
+    """
+    connection = _client(server_name)
+    received = 0
+    while True:
+        done = _step(connection)
+        await _flush(connection, stream)
+        if done:
+            return _certificates(connection)
+        data = await stream.read()
+        received += len(data)
+        if not data or received > _MAX_HANDSHAKE_BYTES:
+            raise NotSeen(Reason.TRUNCATED, "the handshake did not end")
+        connection.bio_write(data)
+
+
+def _client(server_name: str) -> SSL.Connection:
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.set_verify(SSL.VERIFY_NONE, lambda *_: True)
+    # We look at weak servers too; what is weak is for the rules to say.
+    context.set_cipher_list(b"ALL:@SECLEVEL=0")
+    connection = SSL.Connection(context, None)
+    if server_name:
+        connection.set_tlsext_host_name(server_name.encode("ascii"))
+    connection.set_connect_state()
+    return connection
+
+
+def _step(connection: SSL.Connection) -> bool:
+    try:
+        connection.do_handshake()
+    except SSL.WantReadError:
+        return False
+    except SSL.Error as fault:
+        if connection.get_peer_cert_chain():
+            return True  # a server that also wants a certificate of ours has shown its own already
+        raise NotSeen(Reason.REFUSED_BY_TARGET, "the handshake failed") from fault
+    return True
+
+
+async def _flush(connection: SSL.Connection, stream: Stream) -> None:
+    while True:
+        try:
+            pending = connection.bio_read(65536)
+        except SSL.WantReadError:
+            return
+        await stream.write(pending)
+
+
+def _certificates(connection: SSL.Connection) -> Chain:
+    listed = connection.get_peer_cert_chain() or []
+    return capped([crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate) for certificate in listed])

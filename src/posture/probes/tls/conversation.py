@@ -1,0 +1,348 @@
+"""Questions to one TLS endpoint, one connection each, and what may be concluded from the answers.
+
+A refusal is believed when the server said so in an alert and is known to answer hellos of that shape, or when two shapes
+of hello were declined alike. Silence, resets and garbage are never a refusal, and end the conversation when they persist:
+an address that has banned us says nothing about TLS.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+
+from posture.facts.tls import ACCEPTED, REFUSED, UNCLEAR, VersionAnswer
+from posture.model import AbsentCause, NotSeen, NotThere, Reason
+from posture.probes.base import Door, Stream
+from posture.probes.tls.chain import handshake_chain
+from posture.probes.tls.hello import (
+    FULL,
+    LEAN,
+    LEAN_SUITES,
+    Chain,
+    Question,
+    ServerHello,
+    Shape,
+    certificate_chain,
+    client_hello,
+    server_hello,
+    sni,
+    ssl2_hello,
+    ssl2_server_hello,
+)
+from posture.probes.tls.records import ALERT, VERSIONS, CodecError, Flight, NotTls
+from posture.probes.tls.starttls import start_tls
+from posture.probes.tls.suites import name_of, ssl2
+from posture.task import Task
+
+# Alerts that answer "I do not do that"; others (unrecognized_name, access_denied, ...) answer some other question.
+_REFUSALS = frozenset(
+    {"handshake_failure", "protocol_version", "insufficient_security", "illegal_parameter", "internal_error"}
+)
+# OpenSSL at its usual security level says internal_error to TLS 1.0 and 1.1; so may a server in trouble: both shapes count.
+_DOUBTFUL = frozenset({"internal_error"})
+# What today's servers say to the hellos of SSL, which they may not even recognise as such.
+_OLD_REFUSALS = _REFUSALS | {
+    "decode_error",
+    "unexpected_message",
+    "record_overflow",
+    "close_notify",
+    "missing_extension",
+}
+# Refusals of our own side: the scan may not go on, whatever the server would say.
+_OURS = frozenset({Reason.OUT_OF_SCOPE, Reason.NOT_GRANTED, Reason.BLACKOUT, Reason.STOPPED, Reason.BUG})
+_MAX_SILENCES, _MAX_UNCLEAR = 2, 4
+_CERTIFICATE_LIMIT = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The answer to one hello. Exactly one of ``hello``, ``kinds`` (SSL 2.0) is set when ``answer`` is accepted.
+
+    ``why`` is the alert, "closed", or a reason word; ``shape`` the hello's.
+    """
+
+    answer: str
+    why: str = ""
+    hello: ServerHello | None = None
+    kinds: tuple[int, ...] = ()
+    chain: Chain = field(default_factory=Chain)
+    shape: Shape = FULL
+
+    @property
+    def by_alert(self) -> bool:
+        return self.answer == REFUSED and self.why != "closed"
+
+
+Ask = Callable[[Shape], Awaitable[Heard]]
+
+
+class Conversation:
+    """All questions of one probe to one endpoint.
+
+    Args:
+        task: ``addresses[0]`` and ``port`` are asked for ``name``; ``params["starttls"]``, ``params["ehlo"]``.
+    """
+
+    def __init__(self, task: Task, door: Door) -> None:
+        if not task.addresses or task.port is None:
+            raise NotSeen(Reason.OUT_OF_SCOPE, "no granted address")
+        self.starttls = str(task.params.get("starttls", ""))
+        self.name = sni(task.name)
+        self.chain = Chain()
+        self._address, self._port = task.addresses[0], task.port
+        self._ehlo = str(task.params.get("ehlo", "posture.invalid"))
+        self._alpn = ("h2", "http/1.1") if self._port in (443, 8443) and not self.starttls else ()
+        self._door = door
+        self._shape = FULL
+        self._proven: set[Shape] = set()
+        self._known: tuple[Ask, Shape] | None = None
+        self._misses: list[NotSeen] = []
+        self._unclear_in_a_row = 0
+        self._connected = False
+        self._in_clear = False
+
+    @property
+    def frugal(self) -> bool:
+        """Mail exchangers count connections (anvil, fail2ban): ask little."""
+        return self._port == 25
+
+    @property
+    def alive(self) -> bool:
+        """Whether some hello of this conversation was answered with a choice."""
+        return bool(self._proven)
+
+    def unseen(self) -> NotSeen:
+        """Why nothing could be seen, when nothing could."""
+        return self._misses[0] if self._misses else NotSeen(Reason.REFUSED_BY_TARGET, "every hello was declined")
+
+    async def settle(self, question_versions: tuple[str, ...], suites: tuple[int, ...], *, doubt: bool = True) -> Heard:
+        """A question asked until its answer can be believed: once, or in a second shape of hello.
+
+        Args:
+            doubt: a refusal other than protocol_version is doubted even when the shape is known to be fine.
+        """
+        question = Question(question_versions, suites, self.name, self._alpn)
+        old = question_versions[0] == "SSL 3.0"
+
+        async def ask(shape: Shape) -> Heard:
+            hello = client_hello(question, shape, secrets.token_bytes(64))
+            return await self._ask(hello, lambda stream: self._listen(stream, question, old), shape)
+
+        return await self._twice(ask, doubt=doubt)
+
+    async def settle_ssl2(self) -> Heard:
+        """The SSL 2.0 CLIENT-HELLO, with a short and a long challenge."""
+
+        async def ask(shape: Shape) -> Heard:
+            hello = ssl2_hello(ssl2(), secrets.token_bytes(16 if shape.full else 32))
+            return await self._ask(hello, _listen_ssl2, shape)
+
+        return await self._twice(ask, doubt=not self.frugal)
+
+    async def eliminate(
+        self, version: str, suites: tuple[int, ...], *, first: Heard | None = None, limit: int = 200
+    ) -> VersionAnswer:
+        """What the server accepts at one version: offer, strike what it chose, offer the rest, until it refuses.
+
+        Args:
+            first: the answer to a hello that offered at least these, when there is one already.
+            limit: stop after so many accepted suites.
+        """
+        chosen: list[int] = []
+        doubt = first is None and not self.frugal
+        while True:
+            rest = tuple(suite for suite in suites if suite not in chosen)
+            heard = first or await self.settle((version,), rest, doubt=doubt and not chosen)
+            first = None
+            if heard.hello is None or heard.hello.version != version:
+                return _ended(version, chosen, heard, len(rest))
+            chosen.append(heard.hello.suite)
+            if len(chosen) in (limit, len(suites)):
+                return VersionAnswer(version, ACCEPTED, "", _names(chosen), complete=len(chosen) == len(suites))
+
+    async def read_chain(self) -> str:
+        """Fetches the chain in a whole handshake when no flight in clear held it. Returns "" or the reason word."""
+        if self.chain.certificates:
+            return ""
+        try:
+            async with await self._door.connect(self._address, self._port) as stream:
+                await self._start(stream)
+                self.chain = await handshake_chain(stream, self.name)
+        except NotThere:
+            return str(Reason.RESET)
+        except NotSeen as unseen:
+            return str(unseen.reason)
+        return "" if self.chain.certificates else str(Reason.MALFORMED)
+
+    # ---- one question, one connection
+
+    async def _twice(self, ask: Ask, *, doubt: bool) -> Heard:
+        first = await ask(self._shape)
+        if first.hello:
+            self._known = (ask, self._shape)
+        if first.answer == ACCEPTED or self._believed(first, doubt):
+            return first
+        other = LEAN if self._shape is FULL else FULL
+        second = await ask(other)
+        if second.hello:
+            if self._shape not in self._proven:
+                self._shape = other
+            self._known = (ask, other)
+        if second.answer == ACCEPTED:
+            return second
+        return await self._agreement(first, second)
+
+    def _believed(self, heard: Heard, doubt: bool) -> bool:
+        if not heard.by_alert or heard.why in _DOUBTFUL:
+            return False
+        if self.frugal and self.starttls and not doubt:
+            return True  # its reply to STARTTLS shows that it understands us
+        return self.alive and (heard.why == "protocol_version" or (not doubt and heard.shape in self._proven))
+
+    async def _agreement(self, first: Heard, second: Heard) -> Heard:
+        """What two shapes of a hello say together, neither of which was accepted."""
+        by_alert = [heard for heard in (first, second) if heard.by_alert]
+        unclear = [heard for heard in (first, second) if heard.answer == UNCLEAR]
+        if unclear:
+            certain = by_alert and by_alert[0].shape in self._proven and by_alert[0].why not in _DOUBTFUL
+            return by_alert[0] if certain else unclear[0]
+        if by_alert:
+            return by_alert[0]
+        return first if await self._still_answers() else Heard(UNCLEAR, str(Reason.REFUSED_BY_TARGET))
+
+    async def _still_answers(self) -> bool:
+        """Whether a hello that was accepted before is accepted now: hanging up may be a refusal, or the end of all talk."""
+        if self._known is None:
+            return False
+        ask, shape = self._known
+        return (await ask(shape)).answer == ACCEPTED
+
+    async def _ask(self, hello: bytes, listen: Callable[[Stream], Awaitable[Heard]], shape: Shape) -> Heard:
+        if self._silent():
+            return Heard(UNCLEAR, str(self._misses[-1].reason), shape=shape)
+        try:
+            heard = await self._exchange(hello, listen)
+        except NotThere as absent:
+            if not self._connected or absent.cause is AbsentCause.NOT_OFFERED:
+                raise
+            heard = self._missed(NotSeen(Reason.RESET, "connections are no longer accepted"))
+        except NotTls as fault:
+            if not self.alive:
+                raise NotSeen(Reason.MALFORMED, str(fault)) from fault
+            heard = self._missed(NotSeen(Reason.MALFORMED, str(fault)))
+        except CodecError as fault:
+            heard = self._missed(NotSeen(Reason.MALFORMED, str(fault)))
+        except NotSeen as unseen:
+            if unseen.reason in _OURS or (self._in_clear and not self.alive):
+                raise
+            heard = self._missed(unseen)
+        if heard.answer != UNCLEAR:
+            self._unclear_in_a_row = 0
+        if heard.hello:
+            self._proven.add(shape)
+            if not self.chain.certificates:
+                self.chain = heard.chain
+        return replace(heard, shape=shape)
+
+    async def _exchange(self, hello: bytes, listen: Callable[[Stream], Awaitable[Heard]]) -> Heard:
+        async with await self._door.connect(self._address, self._port) as stream:
+            self._connected = True
+            await self._start(stream)
+            await stream.write(hello)
+            return await listen(stream)
+
+    async def _start(self, stream: Stream) -> None:
+        self._in_clear = bool(self.starttls)
+        if self.starttls:
+            await start_tls(stream, self.starttls, self.name, self._ehlo)
+        self._in_clear = False
+
+    def _silent(self) -> bool:
+        recent = self._misses[-_MAX_SILENCES:] if self._unclear_in_a_row >= _MAX_SILENCES else []
+        return self._unclear_in_a_row >= _MAX_UNCLEAR or bool(
+            recent and all(miss.reason in (Reason.TIMEOUT, Reason.DEADLINE, Reason.RATE_LIMITED) for miss in recent)
+        )
+
+    def _missed(self, unseen: NotSeen) -> Heard:
+        self._misses.append(unseen)
+        self._unclear_in_a_row += 1
+        return Heard(UNCLEAR, str(unseen.reason))
+
+    async def _listen(self, stream: Stream, question: Question, old: bool) -> Heard:
+        flight = Flight()
+        while not flight.messages and not flight.alert:
+            data = await stream.read()
+            if not data:
+                if flight.midway:
+                    raise NotSeen(Reason.TRUNCATED, "the connection ended in the middle of an answer")
+                return Heard(REFUSED, "closed")
+            flight.feed(data)
+        if not flight.messages:
+            if flight.alert == "close_notify":
+                return Heard(REFUSED, "closed")
+            refusals = _OLD_REFUSALS if old else _REFUSALS
+            if flight.alert in refusals:
+                return Heard(REFUSED, flight.alert)
+            raise NotSeen(Reason.REFUSED_BY_TARGET, f"alert {flight.alert}")
+        hello = server_hello(flight.messages[0])
+        if hello.suite not in question.suites or VERSIONS[hello.version] > VERSIONS[question.versions[0]]:
+            raise CodecError("the server chose what was not offered")
+        chain = Chain()
+        if hello.version != "TLS 1.3" and not self.chain.certificates:
+            chain = await _read_chain(stream, flight)
+        return Heard(ACCEPTED, hello=hello, chain=chain)
+
+
+async def _read_chain(stream: Stream, flight: Flight) -> Chain:
+    """The Certificate that follows a ServerHello in clear; empty when there is none. The hello counts in any case."""
+    received = 0
+    try:
+        while len(flight.messages) < 2 and not flight.alert and received < _CERTIFICATE_LIMIT:
+            data = await stream.read()
+            if not data:
+                return Chain()
+            received += len(data)
+            flight.feed(data)
+        return certificate_chain(flight.messages[1]) if len(flight.messages) > 1 else Chain()
+    except (NotSeen, CodecError):
+        return Chain()
+
+
+async def _listen_ssl2(stream: Stream) -> Heard:
+    received = b""
+    while True:
+        data = await stream.read()
+        if not data:
+            if received:
+                raise NotSeen(Reason.TRUNCATED, "the connection ended in the middle of an answer")
+            return Heard(REFUSED, "closed")
+        received += data
+        if received[0] == ALERT:
+            flight = Flight()
+            flight.feed(received)
+            if flight.alert in _OLD_REFUSALS:
+                return Heard(REFUSED, flight.alert)
+            if flight.alert:
+                raise NotSeen(Reason.REFUSED_BY_TARGET, f"alert {flight.alert}")
+        elif received[:3] == b"\x80\x03\x00":  # an SSL 2.0 ERROR message: cipher kinds not acceptable
+            return Heard(REFUSED, "ssl2_error")
+        elif (kinds := ssl2_server_hello(received)) is not None:
+            if not kinds:
+                return Heard(REFUSED, "no_cipher")
+            return Heard(ACCEPTED, kinds=kinds)
+
+
+def _ended(version: str, chosen: list[int], heard: Heard, left: int) -> VersionAnswer:
+    """The end of an elimination by anything but another accepted suite."""
+    other = heard.hello.version if heard.hello else ""
+    if chosen:
+        covered = heard.shape.full or left <= LEAN_SUITES
+        return VersionAnswer(version, ACCEPTED, "", _names(chosen), complete=heard.answer == REFUSED and covered)
+    if other:
+        return VersionAnswer(version, REFUSED, other, (), complete=True)
+    return VersionAnswer(version, heard.answer, heard.why, (), complete=heard.answer == REFUSED)
+
+
+def _names(numbers: list[int]) -> tuple[str, ...]:
+    return tuple(name_of(number) for number in numbers)

@@ -1,0 +1,228 @@
+"""ClientHello and what answers it: ServerHello, HelloRetryRequest, Certificate (RFC 8446 section 4, RFC 5246 section 7.4).
+
+SSL 2.0 has messages of its own (the Netscape specification; RFC 6101 appendix E); see :func:`ssl2_hello`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from dataclasses import dataclass
+
+from posture.probes.tls.records import (
+    HANDSHAKE,
+    VERSION_NAMES,
+    VERSIONS,
+    CodecError,
+    Message,
+    Reader,
+    message,
+    record,
+    vector,
+)
+
+CLIENT_HELLO, SERVER_HELLO, CERTIFICATE = 1, 2, 11
+MAX_CERTIFICATES = 20
+MAX_CHAIN_BYTES = 100_000
+
+# A ServerHello with this random is a HelloRetryRequest: the server speaks TLS 1.3 (RFC 8446 section 4.1.3).
+_RETRY_RANDOM = hashlib.sha256(b"HelloRetryRequest").digest()
+_SUPPORTED_VERSIONS = 43
+_RENEGOTIATION_SCSV = 0x00FF
+
+# A certificate's own curve has to be among the groups, or an ECDSA server declines; hybrids first, as browsers do.
+_GROUPS_FULL = (0x11EC, 0x11EB, 0x001D, 0x0017, 0x0018, 0x0019, 0x001E, 0x0100, 0x0101)
+_GROUPS_LEAN = (0x001D, 0x0017, 0x0018, 0x0019)
+_SIGNATURES = (
+    *(0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601, 0x0603, 0x0807, 0x0808),
+    *(0x0809, 0x080A, 0x080B, 0x0303, 0x0301, 0x0203, 0x0201, 0x0402, 0x0202),
+)
+LEAN_SUITES = 60
+# Some load balancers hang on hellos of 256 to 511 octets (RFC 7685).
+_PADDED = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How a hello looks, apart from what it asks; two shapes tell a refusal from a dislike of the hello itself."""
+
+    name: str
+    full: bool
+
+
+FULL = Shape("full", True)
+LEAN = Shape("lean", False)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a hello offers: ``versions`` newest first (names of VERSIONS), ``suites`` by number in client's order.
+
+    ``server_name`` is an A-label name or ""; see :func:`sni`.
+    """
+
+    versions: tuple[str, ...]
+    suites: tuple[int, ...]
+    server_name: str = ""
+    alpn: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ServerHello:
+    """What the server chose. ``suite`` is a number; ``retry``: a HelloRetryRequest."""
+
+    version: str
+    suite: int
+    retry: bool = False
+
+
+def client_hello(question: Question, shape: Shape, random: bytes) -> bytes:
+    """One record with a ClientHello.
+
+    Args:
+        random: 64 octets: the hello's random, and a session id (or key share) of the middlebox-compatible kind.
+    """
+    newest = VERSIONS[question.versions[0]]
+    suites = question.suites if shape.full else question.suites[:LEAN_SUITES]
+    if not shape.full:
+        suites = (*suites, _RENEGOTIATION_SCSV)
+    session = random[32:] if newest > VERSIONS["TLS 1.2"] else b""
+    body = (
+        min(newest, VERSIONS["TLS 1.2"]).to_bytes(2)
+        + random[:32]
+        + vector(1, session)
+        + vector(2, b"".join(suite.to_bytes(2) for suite in suites))
+        + vector(1, b"\0")
+    )
+    if newest > VERSIONS["SSL 3.0"]:
+        body += _extensions(question, shape, random[32:], len(body))
+    # The record says TLS 1.0 whatever the hello offers: middleboxes accept nothing else (RFC 8446 section 5.1).
+    return record(HANDSHAKE, min(newest, VERSIONS["TLS 1.0"]), message(CLIENT_HELLO, body))
+
+
+def _extensions(question: Question, shape: Shape, share: bytes, length_before: int) -> bytes:
+    newest = VERSIONS[question.versions[0]]
+    wanted: list[tuple[int, bytes]] = []
+    if question.server_name:
+        wanted.append((0, vector(2, b"\0" + vector(2, question.server_name.encode("ascii")))))
+    if shape.full:
+        wanted += [(23, b""), (0xFF01, b"\0")]
+    wanted += [(10, _numbers(2, _GROUPS_FULL if shape.full else _GROUPS_LEAN)), (11, b"\1\0")]
+    if question.alpn and shape.full:
+        wanted.append((16, vector(2, b"".join(vector(1, name.encode("ascii")) for name in question.alpn))))
+    if newest >= VERSIONS["TLS 1.2"]:
+        wanted.append((13, _numbers(2, _SIGNATURES)))
+    if newest >= VERSIONS["TLS 1.3"]:
+        offered = b"".join(VERSIONS[version].to_bytes(2) for version in question.versions)
+        # Empty: the server names its group in a HelloRetryRequest. Lean: a share, for servers that know no retry.
+        shares = b"" if shape.full else (0x001D).to_bytes(2) + vector(2, share)
+        wanted += [(_SUPPORTED_VERSIONS, vector(1, offered)), (45, b"\1\1"), (51, vector(2, shares))]
+    coded = b"".join(kind.to_bytes(2) + vector(2, body) for kind, body in wanted)
+    length = 4 + length_before + 2 + len(coded)
+    if shape.full and length < _PADDED:
+        coded += (21).to_bytes(2) + vector(2, bytes(max(0, _PADDED - length - 4)))
+    return vector(2, coded)
+
+
+def _numbers(octets: int, values: tuple[int, ...]) -> bytes:
+    return vector(octets, b"".join(value.to_bytes(2) for value in values))
+
+
+def sni(name: str) -> str:
+    """What to say as server name: the name, or "" for an address, which may not be sent (RFC 6066 section 3)."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return name.rstrip(".")
+    return ""
+
+
+def server_hello(reply: Message) -> ServerHello:
+    """The choice in a ServerHello.
+
+    Raises:
+        CodecError: not a ServerHello, or of a version that does not exist.
+    """
+    if reply.kind != SERVER_HELLO:
+        raise CodecError("the first message is not a ServerHello")
+    body = Reader(reply.body)
+    number, random = body.number(2), body.take(32)
+    body.vector(1)
+    suite, _compression = body.number(2), body.number(1)
+    if len(body):
+        number = _selected_version(body.vector(2)) or number
+    if number not in VERSION_NAMES:
+        raise CodecError("a version that does not exist")
+    return ServerHello(VERSION_NAMES[number], suite, random == _RETRY_RANDOM)
+
+
+def _selected_version(extensions: Reader) -> int | None:
+    while len(extensions):
+        kind, body = extensions.number(2), extensions.vector(2)
+        if kind == _SUPPORTED_VERSIONS:
+            return body.number(2)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Certificates as sent, DER, leaf first; ``cut`` when there were more than the caps allow."""
+
+    certificates: tuple[bytes, ...] = ()
+    cut: bool = False
+
+
+def certificate_chain(reply: Message) -> Chain:
+    """The chain in a Certificate message of TLS 1.2 or older.
+
+    Raises:
+        CodecError: not a Certificate message.
+    """
+    if reply.kind != CERTIFICATE:
+        raise CodecError("not a Certificate message")
+    listed = Reader(reply.body).vector(3)
+    certificates: list[bytes] = []
+    while len(listed):
+        certificates.append(listed.vector(3).take_all())
+    return capped(certificates)
+
+
+def capped(certificates: list[bytes]) -> Chain:
+    """At most MAX_CERTIFICATES certificates and MAX_CHAIN_BYTES bytes of a chain."""
+    kept: list[bytes] = []
+    for certificate in certificates:
+        if len(kept) == MAX_CERTIFICATES or sum(map(len, kept)) + len(certificate) > MAX_CHAIN_BYTES:
+            return Chain(tuple(kept), cut=True)
+        kept.append(certificate)
+    return Chain(tuple(kept))
+
+
+def ssl2_hello(kinds: tuple[int, ...], challenge: bytes) -> bytes:
+    """An SSL 2.0 CLIENT-HELLO. ``challenge`` is 16 to 32 octets."""
+    specs = b"".join(kind.to_bytes(3) for kind in kinds)
+    body = b"\x01\x00\x02" + len(specs).to_bytes(2) + b"\0\0" + len(challenge).to_bytes(2) + specs + challenge
+    return (0x8000 | len(body)).to_bytes(2) + body
+
+
+def ssl2_server_hello(data: bytes) -> tuple[int, ...] | None:
+    """The cipher kinds in an SSL 2.0 SERVER-HELLO, or None while bytes are missing.
+
+    Raises:
+        CodecError: something else.
+    """
+    if len(data) < 3:
+        return None
+    length = int.from_bytes(data[:2]) & 0x7FFF
+    if not data[0] & 0x80 or data[2] != 4:
+        raise CodecError("not an SSL 2.0 SERVER-HELLO")
+    if len(data) < 2 + length:
+        return None
+    body = Reader(data[2 : 2 + length])
+    body.take(3)
+    version, certificate, specs, connection = (body.number(2) for _ in range(4))
+    if version != 0x0002:
+        raise CodecError("a SERVER-HELLO of another version")
+    body.take(certificate)
+    kinds = Reader(body.take(specs))
+    body.take(connection)
+    return tuple(kinds.number(3) for _ in range(specs // 3))

@@ -1,0 +1,69 @@
+"""Which suites each question offers, in the order in which an ordinary client would."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from posture.facts.suites import SSL2, TLS12, TLS13, Suite, suites
+
+_EXCHANGES = ("ECDHE", "DHE", "RSA", "ECDH", "DH")
+_CIPHERS = ("AES", "CHACHA20", "CAMELLIA", "ARIA", "SEED")
+
+
+@cache
+def ordinary() -> tuple[int, ...]:
+    """TLS 1.2 and older: suites with a certificate and nothing broken. Common ones first: old servers read only 64."""
+    chosen = [suite for suite in suites().values() if suite.family == TLS12 and suite.certified and not suite.broken]
+    return tuple(suite.number for suite in sorted(chosen, key=_commonness))
+
+
+@cache
+def without_ecdhe() -> tuple[int, ...]:
+    """The ordinary suites whose key exchange is anything but ECDHE."""
+    known = suites()
+    return tuple(number for number in ordinary() if known[name_of(number)].exchange != "ECDHE")
+
+
+@cache
+def broken() -> tuple[int, ...]:
+    """NULL, anonymous, EXPORT, RC4, RC2, DES, 3DES, IDEA and MD5, those with a chance of an answer without other keys."""
+    return tuple(
+        suite.number
+        for suite in suites().values()
+        if suite.family == TLS12 and suite.broken and (suite.certified or suite.authentication == "anon")
+    )
+
+
+@cache
+def ssl3() -> tuple[int, ...]:
+    """What servers of the SSL 3.0 days knew: CBC and stream suites without elliptic curves, broken ones first."""
+    known = [*broken(), *ordinary()]
+    return tuple(number for number in known if number <= 0x0066)
+
+
+@cache
+def tls13() -> tuple[int, ...]:
+    """RFC 8446 section B.4, in the order of browsers."""
+    return tuple(suite.number for suite in suites().values() if suite.family == TLS13)
+
+
+@cache
+def ssl2() -> tuple[int, ...]:
+    """The cipher kinds of SSL 2.0."""
+    return tuple(suite.number for suite in suites().values() if suite.family == SSL2)
+
+
+def name_of(number: int) -> str:
+    """The IANA name, or ``0xNNNN`` for a number without one."""
+    return _names().get(number, f"0x{number:04X}")
+
+
+@cache
+def _names() -> dict[int, str]:
+    return {suite.number: suite.name for suite in suites().values()}
+
+
+def _commonness(suite: Suite) -> tuple[int, bool, bool, int]:
+    cipher = next((rank for rank, word in enumerate(_CIPHERS) if word in suite.name), len(_CIPHERS))
+    aead = any(word in suite.name for word in ("GCM", "POLY1305"))
+    return cipher // 2, "CCM" in suite.name, not aead, _EXCHANGES.index(suite.exchange) * 0x10000 + suite.number

@@ -1,0 +1,195 @@
+"""The codec on its own: what a hello looks like, and that no bytes make a parser do anything but parse or say so."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from posture.facts.suites import SSL2, TLS13, suites
+from posture.probes.tls import hello as codec
+from posture.probes.tls import suites as offers
+from posture.probes.tls.hello import FULL, LEAN, Question, certificate_chain, client_hello, server_hello, sni
+from posture.probes.tls.records import ALERT, HANDSHAKE, CodecError, Flight, Message, Reader, message, record, vector
+from tests.lab import need
+
+RANDOM = bytes(range(64))
+ALL = (*offers.tls13(), *offers.ordinary())
+
+
+def hello_of(question: Question, shape: codec.Shape = FULL) -> tuple[int, list[int], dict[int, bytes]]:
+    """(legacy version, suites, extensions) of a hello, read back."""
+    flight = Flight()
+    flight.feed(client_hello(question, shape, RANDOM))
+    (sent,) = flight.messages
+    body = Reader(sent.body)
+    version = body.number(2)
+    body.take(32)
+    body.vector(1)
+    listed = body.vector(2)
+    chosen = [listed.number(2) for _ in range(len(listed) // 2)]
+    body.vector(1)
+    extensions: dict[int, bytes] = {}
+    if len(body):
+        coded = body.vector(2)
+        while len(coded):
+            kind = coded.number(2)
+            extensions[kind] = coded.vector(2).take_all()
+    return version, chosen, extensions
+
+
+def test_a_full_hello_of_tls13_is_what_middleboxes_know() -> None:
+    question = Question(("TLS 1.3", "TLS 1.2"), ALL, "www.gov.example", ("h2", "http/1.1"))
+
+    wire = client_hello(question, FULL, RANDOM)
+    version, chosen, extensions = hello_of(question)
+
+    assert wire[1:3] == b"\x03\x01"
+    assert version == 0x0303
+    assert tuple(chosen) == ALL
+    assert extensions[0].endswith(b"www.gov.example")
+    assert extensions[43] == b"\x04\x03\x04\x03\x03"
+    assert extensions[51] == b"\x00\x00"
+    assert extensions[16] == b"\x00\x0c\x02h2\x08http/1.1"
+    assert b"\x11\xec" in extensions[10]
+    assert len(wire) - 5 >= 512
+
+
+def test_the_second_shape_differs_in_what_middleboxes_choke_on() -> None:
+    question = Question(("TLS 1.3",), ALL, "www.gov.example", ("h2",))
+
+    _, chosen, extensions = hello_of(question, LEAN)
+
+    assert len(chosen) == codec.LEAN_SUITES + 1
+    assert not {16, 21, 23} & set(extensions)
+    assert extensions[51][:4] == b"\x00\x24\x00\x1d"
+    assert b"\x11\xec" not in extensions[10]
+
+
+@pytest.mark.parametrize("shape", [FULL, LEAN])
+def test_the_curves_of_certificates_are_always_among_the_groups(shape: codec.Shape) -> None:
+    _, _, extensions = hello_of(Question(("TLS 1.2",), ALL), shape)
+
+    groups = Reader(extensions[10]).vector(2)
+    assert {0x0017, 0x0018, 0x0019, 0x001D} <= {groups.number(2) for _ in range(len(groups) // 2)}
+
+
+@pytest.mark.parametrize("address", ["192.0.2.7", "2001:db8::1"])
+def test_an_address_is_never_a_server_name(address: str) -> None:
+    assert sni(address) == ""
+    assert sni("www.gov.example.") == "www.gov.example"
+    assert 0 not in hello_of(Question(("TLS 1.2",), ALL, sni(address)))[2]
+
+
+def test_ssl3_has_no_extensions_and_says_so_in_the_record() -> None:
+    question = Question(("SSL 3.0",), offers.ssl3())
+
+    assert client_hello(question, FULL, RANDOM)[1:3] == b"\x03\x00"
+    assert hello_of(question)[0::2] == (0x0300, {})
+
+
+def test_old_versions_are_offered_as_the_newest() -> None:
+    assert hello_of(Question(("TLS 1.0",), ALL))[0] == 0x0301
+    assert hello_of(Question(("TLS 1.1",), ALL))[0] == 0x0302
+
+
+@given(st.lists(st.binary(max_size=400), max_size=6))
+def test_any_bytes_are_records_or_a_codec_error(pieces: list[bytes]) -> None:
+    flight = Flight()
+    with contextlib.suppress(CodecError):
+        for piece in pieces:
+            flight.feed(piece)
+
+
+@given(st.integers(0, 255), st.binary(max_size=300))
+def test_any_body_is_a_message_or_a_codec_error(kind: int, body: bytes) -> None:
+    for parse in (server_hello, certificate_chain):
+        for sent in (Message(kind, body), Message(2, body), Message(11, body), Message(2, b"\x03\x03" + body)):
+            with contextlib.suppress(CodecError):
+                parse(sent)
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_an_ssl2_answer_or_a_codec_error(data: bytes) -> None:
+    for sent in (data, b"\x80\x20\x04" + data):
+        with contextlib.suppress(CodecError):
+            codec.ssl2_server_hello(sent)
+
+
+@given(st.integers(1, 40))
+def test_a_flight_is_the_same_however_it_is_cut(size: int) -> None:
+    body = b"\x03\x03" + RANDOM[:32] + b"\x00\xc0\x2f\x00"
+    certificates = vector(3, vector(3, b"a" * 70) + vector(3, b"b" * 30))
+    handshake = message(2, body) + message(11, certificates)
+    wire = record(HANDSHAKE, 0x0303, handshake[:50]) + record(HANDSHAKE, 0x0303, handshake[50:])
+    flight = Flight()
+
+    for start in range(0, len(wire), size):
+        flight.feed(wire[start : start + size])
+
+    assert server_hello(flight.messages[0]) == codec.ServerHello("TLS 1.2", 0xC02F)
+    assert certificate_chain(flight.messages[1]).certificates == (b"a" * 70, b"b" * 30)
+    assert not flight.midway
+
+
+def test_a_hello_retry_request_is_tls13() -> None:
+    extension = b"\x00\x2b\x00\x02\x03\x04"
+    retry = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
+    body = b"\x03\x03" + retry + b"\x00\x13\x01\x00" + vector(2, extension)
+
+    assert server_hello(Message(2, body)) == codec.ServerHello("TLS 1.3", 0x1301, retry=True)
+
+
+def test_a_warning_may_precede_the_server_hello() -> None:
+    flight = Flight()
+
+    flight.feed(record(ALERT, 0x0303, b"\x01\x70") + record(HANDSHAKE, 0x0303, message(2, b"")))
+
+    assert flight.alert == ""
+    assert len(flight.messages) == 1
+
+
+def test_long_chains_are_cut_and_say_so() -> None:
+    assert len(codec.capped([b"x"] * 21).certificates) == 20
+    assert codec.capped([b"x"] * 21).cut
+    assert codec.capped([b"x" * 60_000, b"y" * 60_000]) == codec.Chain((b"x" * 60_000,), cut=True)
+    assert not codec.capped([b"x"] * 20).cut
+
+
+def test_names_and_numbers_are_those_of_openssl() -> None:
+    argv = [need("openssl", "openssl"), "ciphers", "-V", "-stdname", "ALL:COMPLEMENTOFALL:@SECLEVEL=0"]
+    lines = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.splitlines()
+    theirs = {line.split()[2]: int(line.split()[0].replace("0x", "").replace(",", ""), 16) for line in lines}
+
+    ours = {name: suite.number for name, suite in suites().items()}
+
+    assert len(theirs) > 100
+    assert {name: ours.get(name) for name in theirs} == theirs
+
+
+def test_every_suite_with_a_certificate_is_offered_by_exactly_one_of_the_probes() -> None:
+    offered = [*offers.ordinary(), *offers.broken(), *offers.tls13(), *offers.ssl2()]
+    with_certificate = [s.number for s in suites().values() if s.certified or s.family in (SSL2, TLS13)]
+
+    assert len(offered) == len(set(offered))
+    assert set(with_certificate) <= set(offered)
+
+
+@pytest.mark.parametrize(
+    ("name", "weaknesses"),
+    [
+        ("TLS_RSA_EXPORT_WITH_RC4_40_MD5", ("EXPORT", "MD5", "RC4")),
+        ("TLS_RSA_WITH_3DES_EDE_CBC_SHA", ("3DES",)),
+        ("TLS_ECDH_anon_WITH_NULL_SHA", ("anon", "NULL")),
+        ("TLS_DHE_DSS_EXPORT1024_WITH_DES_CBC_SHA", ("DES", "EXPORT")),
+        ("SSL_CK_DES_192_EDE3_CBC_WITH_MD5", ("3DES", "MD5")),
+        ("TLS_RSA_WITH_IDEA_CBC_SHA", ("IDEA",)),
+        ("TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", ()),
+        ("TLS_RSA_WITH_SEED_CBC_SHA", ()),
+    ],
+)
+def test_a_name_spells_out_its_weaknesses(name: str, weaknesses: tuple[str, ...]) -> None:
+    assert suites()[name].broken == weaknesses
