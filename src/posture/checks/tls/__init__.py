@@ -1,0 +1,11 @@
+"""The tls family: RULES in reading order."""
+
+from __future__ import annotations
+
+from posture.checks.rule import Rule
+from posture.checks.tls.rules.certificate import CERTIFICATE_RULES
+from posture.checks.tls.rules.cipher import CIPHER_RULES
+from posture.checks.tls.rules.https import HTTPS_RULES
+from posture.checks.tls.rules.protocol import PROTOCOL_RULES
+
+RULES: tuple[Rule, ...] = (*HTTPS_RULES, *PROTOCOL_RULES, *CIPHER_RULES, *CERTIFICATE_RULES)

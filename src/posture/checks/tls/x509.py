@@ -1,0 +1,218 @@
+"""Certificates as rules read them: parsing with cryptography, path building with OpenSSL's X509StoreContext. Pure.
+
+Costs are bounded whatever a server sends: chains are capped when recorded, signature checks are capped here, and
+``cryptography.x509.verification`` is not used (its cost explodes on same-name issuers before release 49).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from ipaddress import ip_address
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from OpenSSL import crypto
+
+_MAX_SIGNATURE_CHECKS = 64
+# X509_V_ERR_*: a certificate is not yet, or no longer, valid.
+_DATES = frozenset({9, 10})
+_SELF_SIGNED = frozenset({18, 19})
+
+
+class Malformed(ValueError):
+    """The bytes are not a certificate, or a part of it cannot be read."""
+
+
+def certificate(der: bytes) -> x509.Certificate:
+    """Raises Malformed."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # oddities of foreign certificates are findings, not warnings
+            return x509.load_der_x509_certificate(der)
+    except (ValueError, TypeError) as fault:
+        raise Malformed(str(fault)) from fault
+
+
+def readable(chain: Sequence[bytes]) -> list[x509.Certificate]:
+    """The leaf and every other certificate that can be read.
+
+    Raises:
+        Malformed: the leaf cannot.
+    """
+    found = [certificate(chain[0])]
+    for der in chain[1:]:
+        try:
+            found.append(certificate(der))
+        except Malformed:
+            continue
+    return found
+
+
+def self_issued(cert: x509.Certificate) -> bool:
+    """Whether issuer and subject are the same name, as in a root."""
+    return cert.issuer.public_bytes() == cert.subject.public_bytes()
+
+
+def issued(issuer: x509.Certificate, cert: x509.Certificate) -> bool:
+    """Whether ``issuer``'s name and key fit ``cert``."""
+    if issuer.subject.public_bytes() != cert.issuer.public_bytes():
+        return False
+    try:
+        cert.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def path(chain: Sequence[x509.Certificate]) -> tuple[int, ...]:
+    """Indexes of the leaf, its issuer, that one's issuer, ... as far as the chain as sent goes."""
+    walked = [0]
+    checks = 0
+    while not self_issued(chain[walked[-1]]):
+        last = chain[walked[-1]]
+        for index, candidate in enumerate(chain):
+            same_name = candidate.subject.public_bytes() == last.issuer.public_bytes()
+            if index in walked or not same_name or checks == _MAX_SIGNATURE_CHECKS:
+                continue
+            checks += 1
+            if issued(candidate, last):
+                walked.append(index)
+                break
+        else:
+            break
+    return tuple(walked)
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """``fault``: "" (trusted), "self_signed", "private_root", "unknown_issuer", "expired_issuer", "purpose" or "other".
+
+    ``subject`` names the certificate at fault; ``ends`` is when the first issuer of a trusted path expires.
+    """
+
+    fault: str
+    subject: str = ""
+    ends: datetime | None = None
+
+
+def trust(chain: Sequence[bytes], roots: bytes, at: datetime) -> Trust:
+    """Whether a path from the leaf to one of ``roots`` (PEM) exists at a time.
+
+    The leaf's own dates are another control's matter: the time is moved into its validity.
+
+    Raises:
+        Malformed: the leaf cannot be read.
+    """
+    readable_chain = readable(chain)
+    leaf = readable_chain[0]
+    moment = max(min(at, leaf.not_valid_after_utc - timedelta(seconds=1)), leaf.not_valid_before_utc)
+    # OpenSSL takes the first issuer of the right name and never turns back, so those whose signatures fit go first.
+    walked = path(readable_chain)
+    others = [
+        readable_chain[index] for index in (*walked, *set(range(len(readable_chain))).difference(walked)) if index
+    ]
+    store = crypto.X509Store()
+    for root in _roots(roots):
+        store.add_cert(root)
+    store.set_time(moment.astimezone(UTC).replace(tzinfo=None))
+    context = crypto.X509StoreContext(store, _openssl(leaf), [_openssl(other) for other in others])
+    try:
+        context.verify_certificate()
+    except crypto.X509StoreContextError as fault:
+        number, depth, _ = fault.errors
+        subject = name_of(certificate(crypto.dump_certificate(crypto.FILETYPE_ASN1, fault.certificate)))
+        return Trust(_fault(number, depth, leaf), subject)
+    if not _for_servers(leaf):
+        return Trust("purpose", name_of(leaf))
+    issuers = (context.get_verified_chain() or [])[1:]
+    return Trust("", ends=min((cert.to_cryptography().not_valid_after_utc for cert in issuers), default=None))
+
+
+def _fault(number: int, depth: int, leaf: x509.Certificate) -> str:
+    if number in _DATES and depth:
+        return "expired_issuer"
+    if number in _SELF_SIGNED:
+        return "self_signed" if self_issued(leaf) else "private_root"
+    return "unknown_issuer" if number in (2, 20, 21) else "other"
+
+
+@lru_cache(maxsize=4)
+def _roots(pem: bytes) -> tuple[crypto.X509, ...]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return tuple(_openssl(root) for root in x509.load_pem_x509_certificates(pem)) if pem.strip() else ()
+
+
+@lru_cache(maxsize=4)
+def root_prints(pem: bytes) -> frozenset[bytes]:
+    """The roots' DER, to recognise one that a server sends."""
+    return frozenset(crypto.dump_certificate(crypto.FILETYPE_ASN1, root) for root in _roots(pem))
+
+
+def _openssl(cert: x509.Certificate) -> crypto.X509:
+    return crypto.X509.from_cryptography(cert)
+
+
+def _for_servers(leaf: x509.Certificate) -> bool:
+    try:
+        usage = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return True
+    except ValueError:
+        return False
+    return ExtendedKeyUsageOID.SERVER_AUTH in usage or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in usage
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """subjectAltName: DNS names (lower case) and addresses. The common name does not count (RFC 9525 section 2)."""
+
+    dns: tuple[str, ...]
+    addresses: tuple[str, ...]
+
+
+def names(cert: x509.Certificate) -> Names:
+    """Raises Malformed."""
+    try:
+        value = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return Names((), ())
+    except ValueError as fault:
+        raise Malformed(str(fault)) from fault
+    return Names(
+        tuple(name.lower() for name in value.get_values_for_type(x509.DNSName)),
+        tuple(str(address) for address in value.get_values_for_type(x509.IPAddress)),
+    )
+
+
+def matches(found: Names, name: str) -> bool:
+    """RFC 9525 section 6.3: whole labels, a wildcard stands for one whole left-most label; addresses only as addresses."""
+    try:
+        return str(ip_address(name)) in found.addresses
+    except ValueError:
+        pass
+    wanted = name.lower().rstrip(".")
+    _, _, parent = wanted.partition(".")
+    return wanted in found.dns or bool("." in parent and f"*.{parent}" in found.dns)
+
+
+def name_of(cert: x509.Certificate) -> str:
+    """A short name of the subject to show: common name, else organisation, else the whole; at most 80 characters."""
+    return _short(cert.subject)
+
+
+def issuer_of(cert: x509.Certificate) -> str:
+    """A short name of the issuer to show."""
+    return _short(cert.issuer)
+
+
+def _short(name: x509.Name) -> str:
+    for oid in (x509.NameOID.COMMON_NAME, x509.NameOID.ORGANIZATION_NAME):
+        for attribute in name.get_attributes_for_oid(oid):
+            return "".join(c if c.isprintable() else "?" for c in str(attribute.value))[:80]
+    return name.rfc4514_string()[:80] or "(no name)"

@@ -1,0 +1,211 @@
+"""Facts to findings: every rule of the policy over one asset's answers. Pure; the same facts give the same findings in ten years.
+
+A need that was not observed becomes ``unknown`` with its probe's reason; a clear absence becomes ``not_applicable``.
+A rule that crashes becomes ``unknown: bug``: one broken rule costs one control, never the run.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from posture.checks import Case, Control, Declared, Missing, Previous, Reference, catalogue
+from posture.facts import digest, encode
+from posture.model import (
+    Absent,
+    Answer,
+    AssetKey,
+    Finding,
+    Observed,
+    Outcome,
+    Reason,
+    Unobserved,
+    Verdict,
+)
+from posture.policy import Policy
+
+log = logging.getLogger(__name__)
+
+# The judge's own tag: the one thing that a control says without its rule.
+NOTHING_THERE = "NOTHING_THERE"
+
+
+@dataclass(frozen=True, slots=True)
+class Docket:
+    """One asset's answers, ready to be judged. ``answers``: (facts type name, subject) -> answer.
+
+    ``authority``: (facts type name, subject) -> authorisation id. ``providers``: subject -> provider name
+    for what somebody else must mend.
+    """
+
+    ministry: str
+    declared: Declared
+    answers: Mapping[tuple[str, str], Answer]
+    authority: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    providers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> AssetKey:
+        return AssetKey(self.declared.name, self.declared.kind)
+
+
+def judge(
+    docket: Docket,
+    policy: Policy,
+    at: datetime,
+    *,
+    reference: Reference | None = None,
+    previous: Mapping[tuple[str, str], Previous] | None = None,
+    lab: bool = False,
+    controls: Sequence[str] | None = None,
+    shipped: Mapping[str, Control] | None = None,
+) -> tuple[Finding, ...]:
+    """All findings of one asset, in catalogue order.
+
+    Args:
+        docket: the asset and what its probes brought home.
+        policy: whose ``controls`` are judged, unless ``controls`` narrows them.
+        at: the time of judging (UTC), for everything that depends on a clock.
+        previous: (control, subject) -> last known answer.
+        shipped: the controls to judge by; the shipped catalogue when left out.
+    """
+    shipped = catalogue() if shipped is None else shipped
+    wanted = policy.controls if controls is None else [name for name in policy.controls if name in set(controls)]
+    base = Case(docket.declared, "", docket.answers, policy, at, reference or Reference(), None, lab)
+    findings: list[Finding] = []
+    for name in wanted:
+        if control := shipped.get(name):
+            for subject in _subjects(control, docket):
+                case = replace(base, subject=subject, previous=(previous or {}).get((name, subject)))
+                findings.extend(_judge_one(control, case, docket))
+    return tuple(findings)
+
+
+def _subjects(control: Control, docket: Docket) -> tuple[str, ...]:
+    """The instances to judge: those that the control's first need was asked about."""
+    if control.subject == "asset":
+        return ("",) if any(kind == need.TYPE for need in control.rule.needs for kind, _ in docket.answers) else ()
+    first = control.rule.needs[0].TYPE
+    return tuple(sorted(subject for kind, subject in docket.answers if kind == first))
+
+
+def _judge_one(control: Control, case: Case, docket: Docket) -> Iterator[Finding]:
+    try:
+        judged = control.rule.judge(case)
+        verdicts = [(case.subject, judged)] if isinstance(judged, Verdict) else list(judged)
+        findings = [_about(control, case, docket, subject, said) for subject, said in verdicts]
+    except Missing as missing:
+        findings = [_without(control, case, docket, missing.answer)]
+    except Exception:  # the one broad except of the judge: a crash becomes a value
+        log.exception("rule %s crashed on %s %s", control.id, docket.declared.name, case.subject)
+        findings = [_without(control, case, docket, Unobserved(Reason.BUG, case.at))]
+    yield from findings
+
+
+def _about(control: Control, case: Case, docket: Docket, subject: str, said: Verdict | Unobserved) -> Finding:
+    """One pair of a rule's answer: judged, or seen too little of to be judged."""
+    if isinstance(said, Unobserved):
+        return replace(_without(control, case, docket, said), subject=subject)
+    return _finding(control, case, docket, subject, said)
+
+
+def _finding(control: Control, case: Case, docket: Docket, subject: str, verdict: Verdict) -> Finding:
+    tag = control.tags[verdict.tag]
+    return replace(
+        _blank(control, case, docket, subject),
+        outcome=tag.outcome,
+        severity=verdict.severity or control.severity,
+        confidence=verdict.confidence,
+        tag=tag.name,
+        args=dict(verdict.args),
+        good_until=verdict.good_until,
+    )
+
+
+def _without(control: Control, case: Case, docket: Docket, answer: Absent | Unobserved) -> Finding:
+    blank = _blank(control, case, docket, case.subject)
+    if isinstance(answer, Absent):
+        return replace(
+            blank,
+            outcome=Outcome.NOT_APPLICABLE,
+            tag=NOTHING_THERE,
+            args={"cause": str(answer.cause), "detail": answer.detail},
+        )
+    return replace(blank, outcome=Outcome.UNKNOWN, reason=answer.reason, code=answer.code)
+
+
+def _blank(control: Control, case: Case, docket: Docket, subject: str) -> Finding:
+    """What every finding of this case shares: whom it concerns and which facts it rests on."""
+    used: list[str] = []
+    seen_at: list[datetime] = []
+    authority: str | None = None
+    for need in control.rule.needs:
+        subjects = (
+            [case.subject]
+            if (need.TYPE, case.subject) in docket.answers
+            else [s for k, s in docket.answers if k == need.TYPE]
+        )
+        for one in subjects:
+            answer = docket.answers[need.TYPE, one]
+            authority = authority or docket.authority.get((need.TYPE, one))
+            if isinstance(answer, Observed):
+                used.append(digest(encode(answer.facts)))
+            if not isinstance(answer, Unobserved):
+                seen_at.append(answer.at)
+    provider = docket.providers.get(case.subject)
+    return Finding(
+        ministry=docket.ministry,
+        asset=docket.key,
+        subject=subject,
+        control=control.id,
+        outcome=Outcome.UNKNOWN,
+        severity=control.severity,
+        authorisation=authority,
+        mends="provider" if provider else "ministry",
+        provider=provider,
+        observed_at=max(seen_at, default=None),
+        facts=tuple(sorted(set(used))),
+    )
+
+
+def sentence(finding: Finding, shipped: Mapping[str, Control] | None = None) -> str:
+    """The finding in one plain sentence, for every reporter. ``shipped``: as for :func:`judge`."""
+    if finding.outcome is Outcome.UNKNOWN:
+        return _UNKNOWN[finding.reason or Reason.BUG]
+    if finding.tag == NOTHING_THERE:
+        return _ABSENT[str(finding.args.get("cause", ""))]
+    controls = catalogue() if shipped is None else shipped
+    return controls[finding.control].tags[finding.tag or ""].sentence(finding.args)
+
+
+_ABSENT = {
+    "closed": "Nothing to judge: the port is closed.",
+    "nxdomain": "Nothing to judge: the name does not exist in the DNS.",
+    "nodata": "Nothing to judge: the name has no such records in the DNS.",
+    "not_offered": "Nothing to judge: the server does not offer it.",
+    "not_declared": "Nothing to judge: the inventory declares no such service.",
+}
+
+_UNKNOWN = {
+    Reason.TIMEOUT: "Could not see: no answer within the time allowed.",
+    Reason.RESET: "Could not see: the connection was reset.",
+    Reason.REFUSED_BY_TARGET: "Could not see: the server answered and declined to talk to us.",
+    Reason.BLOCKED: "Could not see: something on the path blocks us.",
+    Reason.RATE_LIMITED: "Could not see: the limit on questions to this server was reached.",
+    Reason.TEMPORARY: "Could not see: the server reported a temporary failure.",
+    Reason.TRUNCATED: "Could not see: the answer was cut short.",
+    Reason.MALFORMED: "Could not see: the answer was not understandable.",
+    Reason.OUT_OF_SCOPE: "Not looked at: the address is outside the authorisation.",
+    Reason.NOT_GRANTED: "Not looked at: the authorisation does not grant this class of probe.",
+    Reason.BLACKOUT: "Not looked at: the authorisation forbids it at this hour.",
+    Reason.STOPPED: "Not looked at: the scan was stopped first.",
+    Reason.NOT_RUN: "Not looked at in this run.",
+    Reason.FEED_STALE: "Could not judge: the reference data is missing or too old.",
+    Reason.TOOL_MISSING: "Could not see: a tool that this needs is not installed.",
+    Reason.VANTAGE_LIMITED: "Could not see from this vantage point.",
+    Reason.NOT_RECORDED: "Could not judge: earlier releases did not record this.",
+    Reason.DEADLINE: "Could not see: the time for this asset ran out.",
+    Reason.BUG: "Could not judge: a fault of posture itself; please report it.",
+}
