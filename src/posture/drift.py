@@ -1,0 +1,328 @@
+"""What changed between two runs of one vantage, and whose doing it was. Pure.
+
+Coverage decides: a change of the target is believed only when both sides answered under the same policy and rules.
+Silence never fixes. After a change of policy or rules the OLD facts are judged anew (``rejudged``): where that alone
+differs the event is ``policy_changed`` or ``tool_changed``, and the target is compared from there.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from posture.checks import Control, catalogue
+from posture.model import AssetKey, Finding, Outcome, Reason, Severity, parse_endpoint
+
+Key = tuple[AssetKey, str, str]  # asset, control, subject
+
+STALE_AFTER = timedelta(days=7)
+FLAPPING = 4  # changes within the last FLAP_WINDOW answered runs
+FLAP_WINDOW = 14
+
+# A run is suspect when this much changes at once; never below MASS_ASSETS assets.
+MASS_ASSETS = 10
+MASS_FLIPS = 0.10
+MASS_SILENCE = 0.20
+
+_OUR_REFUSALS = (Reason.OUT_OF_SCOPE, Reason.NOT_GRANTED)
+_CHANGES = ("new", "regressed", "fixed", "changed")
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """One probe's coverage in a run: who was asked, who answered in full."""
+
+    targeted: frozenset[AssetKey]
+    answered: frozenset[AssetKey]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A vantage as of the end of a run.
+
+    Args:
+        known: the last known finding per key; never an unknown.
+        seen: when a key was last answered; ``at`` where left out.
+        answered: the keys that this very run answered.
+        unknown: what this very run asked and could not see.
+        asked: what this run asked, by asset and control. ``narrowed``: selectors left something out.
+        assets: the inventory's assets.
+        ended: keys that are no longer known, with the cause (target, scope, policy, tool).
+        fixed_once: keys that were open and then seen mended, at any time before.
+        flips: changes between open and not open in the last ``FLAP_WINDOW`` runs, this one included.
+        probes: coverage by probe.
+    """
+
+    at: datetime
+    known: Mapping[Key, Finding]
+    answered: Collection[Key]
+    asked: Collection[tuple[AssetKey, str]]
+    assets: Collection[AssetKey]
+    vantage: str = "local"
+    policy: str = ""
+    rules: str = ""
+    narrowed: bool = False
+    seen: Mapping[Key, datetime] = field(default_factory=dict)
+    unknown: Mapping[Key, Finding] = field(default_factory=dict)
+    ended: Mapping[Key, str] = field(default_factory=dict)
+    fixed_once: Collection[Key] = frozenset()
+    flips: Mapping[Key, int] = field(default_factory=dict)
+    probes: Mapping[str, Probed] = field(default_factory=dict)
+
+    def seen_at(self, key: Key) -> datetime:
+        return self.seen.get(key, self.at)
+
+    def silence(self, key: Key) -> Finding | None:
+        """The unknown that stands in the place of a key: its own, or that of a whole asset's control."""
+        asset, control, _ = key
+        return self.unknown.get(key) or self.unknown.get((asset, control, ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One change. ``finding`` is the one to speak of: the later where there is one.
+
+    ``between``: the last answer before and the first after; the truth lies between, and no date is more exact.
+    """
+
+    kind: str
+    finding: Finding
+    before: Outcome | None
+    after: Outcome | None
+    between: tuple[datetime, datetime]
+    initial: bool = False
+
+    @property
+    def key(self) -> Key:
+        return key_of(self.finding)
+
+    @property
+    def severity(self) -> Severity:
+        return self.finding.severity
+
+
+def key_of(finding: Finding) -> Key:
+    """Identity of a finding: never its text, severity or evidence."""
+    return finding.asset, finding.control, finding.subject
+
+
+def drift(before: Judged, after: Judged, rejudged: Mapping[Key, Finding] | None = None) -> tuple[Event, ...]:
+    """All events from one run to a later one, ordered by asset, control and subject.
+
+    Args:
+        before, after: two runs of the same vantage.
+        rejudged: the facts as of ``before`` judged under the policy and rules of ``after``; needed when these differ.
+
+    Raises:
+        ValueError: the two runs looked from different places.
+    """
+    if before.vantage != after.vantage:
+        raise ValueError("vantages never mix")
+    comparison = _Comparison(before, after, rejudged)
+    keys = {*before.known, *after.known, *(rejudged or {})}
+    return tuple(event for key in sorted(keys) if comparison.covers(key) for event in comparison.events(key))
+
+
+@dataclass(slots=True)
+class _Comparison:
+    before: Judged
+    after: Judged
+    rejudged: Mapping[Key, Finding] | None
+    strangers: frozenset[AssetKey] = field(init=False)
+
+    def __post_init__(self) -> None:
+        acquainted = {key[0] for key in self.before.known}
+        self.strangers = frozenset(self.after.assets) - acquainted
+
+    def covers(self, key: Key) -> bool:
+        """Both runs asked; what did not exist before, or has left since, counts when a whole run says so."""
+        asset, control, _ = key
+        before = not self.before.narrowed or (asset, control) in self.before.asked or asset in self.strangers
+        after = (asset, control) in self.after.asked or (not self.after.narrowed and self._left(key))
+        return before and after
+
+    def _left(self, key: Key) -> bool:
+        return key[0] not in self.after.assets or key in self.after.ended
+
+    def events(self, key: Key) -> Iterator[Event]:
+        old = self.before.known.get(key)
+        if old and self._left_scope(key):
+            yield self._event("out_of_scope", key, old, None)
+            return
+        if self.rejudged is not None and (self.before.policy, self.before.rules) != (
+            self.after.policy,
+            self.after.rules,
+        ):
+            old, moved = self._under_new_rules(key, old)
+            yield from moved
+        yield from self._of_target(key, old)
+
+    def _left_scope(self, key: Key) -> bool:
+        if key in self.after.known:
+            return False
+        return key[0] not in self.after.assets or self.after.ended.get(key) == "scope"
+
+    def _under_new_rules(self, key: Key, old: Finding | None) -> tuple[Finding | None, list[Event]]:
+        """The old value as the new rules see the old facts, and the event when that alone differs."""
+        kind = "policy_changed" if self.before.policy != self.after.policy else "tool_changed"
+        anew = (self.rejudged or {}).get(key)
+        if anew is None or anew.outcome is Outcome.UNKNOWN:
+            now = self.after.known.get(key)
+            if old is None or (now is not None and _same(old, now)):
+                return old, []
+            # The old facts do not tell, so that the difference is not laid at the target's door.
+            return now, [self._event(kind, key, old, now)]
+        if old is None:
+            return anew, [self._event(kind, key, None, anew)] if anew.outcome.is_open else []
+        if _same(old, anew):
+            return old, []
+        return anew, [self._event(kind, key, old, anew)]
+
+    def _of_target(self, key: Key, old: Finding | None) -> Iterator[Event]:
+        if key in self.after.answered:
+            kind = self._kind(key, old, self.after.known[key])
+            if kind:
+                yield self._event(kind, key, old, self.after.known[key])
+        elif old and self.after.ended.get(key) == "target":
+            if old.outcome.is_open:  # the port that was open is not any more: its address answered
+                yield self._event(
+                    self._settle(key, "fixed"), key, old, replace(old, outcome=Outcome.PASS, tag=None, args={})
+                )
+        elif old:
+            yield from self._unseen(key, old)
+
+    def _kind(self, key: Key, old: Finding | None, new: Finding) -> str | None:
+        was_open = old is not None and old.outcome.is_open
+        if new.outcome.is_open:
+            if not was_open:
+                return self._settle(key, "regressed" if key in self.before.fixed_once else "new")
+            assert old is not None
+            return "persisting" if _same(old, new) else self._settle(key, "changed")
+        if was_open:
+            return self._settle(key, "changed" if new.outcome is Outcome.NOT_APPLICABLE else "fixed")
+        return None
+
+    def _settle(self, key: Key, kind: str) -> str:
+        return "unstable" if self.after.flips.get(key, 0) >= FLAPPING else kind
+
+    def _unseen(self, key: Key, old: Finding) -> Iterator[Event]:
+        """Known before, not answered now: the last known value stays, and its age shows."""
+        silence = self.after.silence(key)
+        reason = silence.reason if silence else None
+        if reason is Reason.NOT_RUN:
+            return  # this run did not ask: nothing to compare
+        if reason in _OUR_REFUSALS:
+            yield self._event("out_of_scope", key, old, silence)
+        elif self.after.at - self.before.seen_at(key) > STALE_AFTER:
+            yield self._event("stale", key, old, silence)
+        else:
+            yield self._event("unknown", key, old, silence)
+
+    def _event(self, kind: str, key: Key, old: Finding | None, new: Finding | None) -> Event:
+        finding = new or old
+        assert finding is not None
+        after = new.outcome if new else (Outcome.UNKNOWN if kind in ("unknown", "stale") else None)
+        between = (self.before.seen_at(key), self.after.seen_at(key))
+        spoken = replace(
+            finding, subject=key[2], severity=old.severity if old and kind != "changed" else finding.severity
+        )
+        initial = kind == "new" and key[0] in self.strangers
+        return Event(kind, spoken, old.outcome if old else None, after, between, initial)
+
+
+def _same(old: Finding, new: Finding) -> bool:
+    return (old.outcome, old.severity, old.tag, old.args) == (new.outcome, new.severity, new.tag, new.args)
+
+
+def is_suspect(before: Judged, after: Judged, events: Iterable[Event]) -> bool:
+    """Mass-change guard: so much at once is rather a fault of ours, of the link or of a check.
+
+    At least ``MASS_ASSETS`` assets, and more than 10 % of a control's assets flip or more than 20 % of a probe's
+    answers go. First sights and changes of policy or rules are no flips.
+    """
+    flipped: dict[str, set[AssetKey]] = defaultdict(set)
+    for event in events:
+        if event.kind in _CHANGES and not event.initial and event.before is not event.after:
+            flipped[event.finding.control].add(event.finding.asset)
+    both: dict[str, set[AssetKey]] = defaultdict(set)
+    for asset, control, _ in {*after.answered, *after.ended}:
+        both[control].add(asset)
+    if any(_mass(len(assets), len(both[control] | assets), MASS_FLIPS) for control, assets in flipped.items()):
+        return True
+    for probe, now in after.probes.items():
+        then = before.probes.get(probe)
+        if then:
+            answered = then.answered & now.targeted
+            if _mass(len(answered - now.answered), len(answered), MASS_SILENCE):
+                return True
+    return False
+
+
+def _mass(changed: int, total: int, share: float) -> bool:
+    return changed >= MASS_ASSETS and changed > share * total
+
+
+def changed_subjects(
+    previous: Mapping[Key, Finding],
+    findings: Iterable[Finding],
+    asked: Collection[tuple[AssetKey, str, str]],
+    shipped: Mapping[str, Control] | None = None,
+) -> set[tuple[AssetKey, str, str]]:
+    """What must be probed once more in the same run before a change is believed: (asset, probe, subject).
+
+    A first look at an asset needs no second one; an unknown is no change.
+
+    Args:
+        previous: the last known finding per key.
+        findings: what this run's answers were judged to be.
+        asked: every (asset, probe, subject) that this run put to somebody.
+    """
+    controls = catalogue() if shipped is None else shipped
+    acquainted = {key[0] for key in previous}
+    now = {key_of(finding): finding for finding in findings if finding.asset in acquainted}
+    moved = {key for key, finding in now.items() if _needs_second_look(previous.get(key), finding)}
+    judged = {key[:2] for key in now}
+    vanished = {
+        key
+        for key, finding in previous.items()
+        if finding.outcome.is_open and key not in now and key[:2] in judged and _is_port(controls, key)
+    }
+    by_asset: dict[tuple[AssetKey, str], list[str]] = defaultdict(list)
+    for asset, probe, subject in asked:
+        by_asset[asset, probe].append(subject)
+    return {
+        (asset, probe, one)
+        for asset, control, subject in moved | vanished
+        if control in controls
+        for probe in (need.TYPE for need in controls[control].rule.needs)
+        for one in subjects_behind(controls[control], subject, by_asset[asset, probe])
+    }
+
+
+def _needs_second_look(old: Finding | None, new: Finding) -> bool:
+    if new.outcome is Outcome.UNKNOWN:
+        return False
+    if old is None:
+        return new.outcome.is_open
+    return (old.outcome, old.severity) != (new.outcome, new.severity)
+
+
+def _is_port(controls: Mapping[str, Control], key: Key) -> bool:
+    return key[1] in controls and controls[key[1]].subject == "ports"
+
+
+def subjects_behind(control: Control, subject: str, asked: Collection[str]) -> tuple[str, ...]:
+    """Which of a probe's subjects a finding rests on: its own, or all when the probe knows none of that name."""
+    if control.subject == "ports":
+        subject = address_of(subject)
+    return (subject,) if subject in asked else tuple(sorted(asked))
+
+
+def address_of(subject: str) -> str:
+    """``198.51.100.7`` of ``198.51.100.7:23/tcp``; anything else as it is."""
+    try:
+        return parse_endpoint(subject)[0]
+    except ValueError:
+        return subject

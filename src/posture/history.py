@@ -1,0 +1,395 @@
+"""What the history tells: the current state, a run, the drift between two. Documents of the published JSON.
+
+Current state is the last answer to each control, with its age, and the unknowns of what was never answered. Vantages
+never mix: without a choice it is the vantage of the newest run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from fnmatch import fnmatchcase
+from typing import Any
+
+from posture.checks import Control, Previous
+from posture.drift import STALE_AFTER, Event, Key, subjects_behind
+from posture.errors import UsageError
+from posture.judge import sentence
+from posture.model import AssetKey, Finding, Outcome, Severity
+from posture.store import Interval, RunRecord, Store, stamp
+from posture.store.choice import as_of, bounds, latest_closed, resolve_run
+from posture.store.judging import compare_runs, never_known, unknown_of_run
+from posture.store.reader import was_known
+from posture.store.records import Trace
+from posture.store.timeline import first_run
+
+Row = dict[str, Any]
+
+__all__ = [
+    "Selectors",
+    "as_of",
+    "bounds",
+    "compare",
+    "last_known",
+    "latest_closed",
+    "latest_drift",
+    "previous_answers",
+    "resolve_run",
+    "runs",
+    "state",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Selectors:
+    """What a reader wants to see; empty means all.
+
+    ``checks`` are families or the prefixes of control ids; ``controls`` globs; ``severity`` at or above; ``since`` and
+    ``until`` dates or times, of when a finding was last seen.
+    """
+
+    ministries: Sequence[str] = ()
+    assets: Sequence[str] = ()
+    checks: Sequence[str] = ()
+    controls: Sequence[str] = ()
+    severity: str | None = None
+    outcomes: Sequence[str] = ()
+    since: str | None = None
+    until: str | None = None
+
+
+# ---- runs
+
+
+def runs(store: Store, vantage: str | None = None) -> Row:
+    """``posture-runs/1``, newest first."""
+    return {"schema": "posture-runs/1", "runs": [run.document() for run in store.reader.runs(vantage)]}
+
+
+# ---- findings
+
+
+def state(
+    store: Store,
+    *,
+    run: str | None = None,
+    at: str | None = None,
+    vantage: str | None = None,
+    select: Selectors | None = None,
+) -> Row:
+    """``posture-findings/1``: the current state, the state as it was known at a time, or one run alone.
+
+    Args:
+        run: that run only: what it answered, and what it asked and could not see.
+        at: a date (its end, in the State's time zone) or a time.
+
+    Raises:
+        UsageError: no such run, or a selector that matches nothing.
+    """
+    select = select or Selectors()
+    if run is not None:
+        record: RunRecord | None = resolve_run(store, run, vantage=vantage)
+    elif at is not None:
+        record = as_of(store, at, vantage)
+    else:
+        record = latest_closed(store, vantage)
+    if record is None:
+        return {"schema": "posture-findings/1", "complete": False, "run": None, "findings": []}
+    view = _View(store, record, alone=run is not None)
+    chosen = _Chosen(select, record, view)
+    return {
+        "schema": "posture-findings/1",
+        "complete": record.state == "complete",
+        "run": record.document(),
+        "findings": list(chosen.rows()),
+    }
+
+
+@dataclass(slots=True)
+class _View:
+    """The findings as of one run, with all that a row needs. ``alone``: what that run itself saw, nothing older."""
+
+    store: Store
+    run: RunRecord
+    alone: bool
+    timelines: Mapping[Key, list[Interval]] = field(init=False)
+    known: dict[Key, Interval] = field(init=False)
+    unknown: Mapping[Key, Finding] = field(init=False)
+    seen: Mapping[Key, RunRecord] = field(init=False)
+    traces: Mapping[AssetKey, Mapping[tuple[str, str], Trace]] = field(init=False)
+    starts: Mapping[int, datetime] = field(init=False)
+    ministries: Mapping[AssetKey, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        reader, run = self.store.reader, self.run
+        self.timelines = reader.timelines(run)
+        self.ministries = {asset: entry.ministry for asset, entry in reader.entries(run.number).items()}
+        self.known = {key: spans[-1] for key, spans in self.timelines.items() if spans[-1].until is None}
+        if self.alone:
+            place, looks = {asset: bit for bit, asset in reader.bits().items()}, reader.looks(run.number)
+            self.known = {k: span for k, span in self.known.items() if was_known(looks, place[k[0]], k)}
+            self.unknown = unknown_of_run(reader, run, self.store.shipped)
+        else:
+            self.unknown = never_known(reader, run, self.store.shipped, self.known)
+        self.seen = reader.last_seen(run, {key: self.timelines[key] for key in self.known})
+        self.traces = reader.traces(run)
+        self.starts = {one.number: one.started_at for one in reader.runs(run.vantage)}
+
+    def row(self, key: Key) -> Row:
+        """One row of the document."""
+        span = self.known.get(key)
+        finding = span.finding if span else self.unknown[key]
+        seen = self.seen[key] if span else None
+        traces = self._traces(key) if span else ()
+        return {
+            "state": self.run.state_code,
+            "ministry": self.ministries.get(key[0], finding.ministry),
+            "asset": key[0].name,
+            "kind": key[0].kind,
+            "subject": key[2],
+            "control": key[1],
+            "outcome": str(finding.outcome),
+            "severity": str(finding.severity),
+            "confidence": str(finding.confidence),
+            "tag": finding.tag,
+            "args": dict(finding.args),
+            "message": _sentence(finding, self.store.shipped),
+            "reason": str(finding.reason) if finding.reason else None,
+            "code": finding.code,
+            "authorisation": finding.authorisation,
+            "vantage": self.run.vantage,
+            "mends": finding.mends,
+            "provider": finding.provider,
+            "mend_by": finding.mend_by,
+            "observed_at": _observed_at(seen, traces) if seen else None,
+            "first_seen": stamp(self.starts[first_run(self.timelines[key])]) if span else None,
+            "last_seen": stamp(seen.end) if seen else None,
+            "stale": bool(seen and self.run.end - seen.end > STALE_AFTER),
+            "facts": _digest(traces),
+            "exemption": finding.exemption,
+        }
+
+    def _traces(self, key: Key) -> tuple[Trace, ...]:
+        """Where the answers stand that a finding rests on."""
+        control = self.store.shipped.get(key[1])
+        answers = self.traces.get(key[0], {})
+        if control is None:
+            return ()
+        return tuple(
+            answers[need.TYPE, subject]
+            for need in control.rule.needs
+            for subject in subjects_behind(control, key[2], [s for probe, s in answers if probe == need.TYPE])
+        )
+
+
+def _observed_at(seen: RunRecord, traces: Iterable[Trace]) -> str:
+    """When the last answer came: exactly if it brought something new, else the start of the run that heard it again."""
+    new = [trace.at for trace in traces if trace.since == seen.number]
+    return stamp(max(new, default=seen.started_at))
+
+
+def _digest(traces: Iterable[Trace]) -> str | None:
+    """The digest of the facts; of several, the digest of their sorted list, one a line."""
+    digests = sorted({trace.digest for trace in traces if trace.digest})
+    if len(digests) > 1:
+        return "sha256:" + hashlib.sha256("\n".join(digests).encode()).hexdigest()
+    return digests[0] if digests else None
+
+
+def _sentence(finding: Finding, shipped: Mapping[str, Control]) -> str:
+    """A control that this release no longer ships has no sentence; its tag stays."""
+    control = shipped.get(finding.control)
+    if finding.outcome is not Outcome.UNKNOWN and (
+        control is None or (finding.tag not in control.tags and finding.tag != "NOTHING_THERE")
+    ):
+        return f"{finding.tag or finding.outcome} (this release has no words for it)."
+    return sentence(finding, shipped)
+
+
+@dataclass(slots=True)
+class _Chosen:
+    """The rows of a view that the selectors leave, in reading order."""
+
+    select: Selectors
+    run: RunRecord
+    view: _View
+
+    def __post_init__(self) -> None:
+        """Refuses selectors that name nothing. Raises UsageError."""
+        select, view = self.select, self.view
+        keys = [*view.known, *view.unknown]
+        _refuse("ministry", select.ministries, {*view.ministries.values()})
+        _refuse("asset", select.assets, {asset.name for asset in view.ministries} | {key[0].name for key in keys})
+        _refuse("check", select.checks, {name for control in view.store.shipped.values() for name in _checks(control)})
+        _refuse("severity", [select.severity] if select.severity else [], [str(one) for one in Severity])
+        _refuse("outcome", select.outcomes, [str(one) for one in Outcome])
+        ids = {*view.store.shipped, *(key[1] for key in keys)}
+        for glob in select.controls:
+            if not any(fnmatchcase(name, glob) for name in ids):
+                raise UsageError(f"no control matches {glob!r}. 'posture controls' lists the ids.")
+
+    def rows(self) -> Iterator[Row]:
+        order = {name: place for place, name in enumerate(self.view.store.shipped)}
+        ministry = self.view.ministries.get
+        keys = [key for key in {*self.view.known, *self.view.unknown} if self._wants_key(key)]
+        for key in sorted(keys, key=lambda key: (ministry(key[0], ""), key[0], order.get(key[1], len(order)), key)):
+            row = self.view.row(key)
+            if self._wants_row(row):
+                yield row
+
+    def _wants_key(self, key: Key) -> bool:
+        select = self.select
+        control = self.view.store.shipped.get(key[1])
+        names = _checks(control) if control else (key[1].partition(".")[0],)
+        return (
+            (not select.ministries or self.view.ministries.get(key[0]) in select.ministries)
+            and (not select.assets or key[0].name in select.assets)
+            and (not select.checks or bool(set(names) & set(select.checks)))
+            and (not select.controls or any(fnmatchcase(key[1], glob) for glob in select.controls))
+        )
+
+    def _wants_row(self, row: Row) -> bool:
+        select, zone = self.select, self.run.timezone
+        if select.severity and Severity(row["severity"]).rank < Severity(select.severity).rank:
+            return False
+        if select.outcomes and row["outcome"] not in select.outcomes:
+            return False
+        seen = row["last_seen"]
+        if select.since and (seen is None or datetime.fromisoformat(seen) < bounds(select.since, zone)[0]):
+            return False
+        return not (select.until and (seen is None or datetime.fromisoformat(seen) > bounds(select.until, zone)[1]))
+
+
+def _checks(control: Control) -> tuple[str, str]:
+    """What --check may call a control's family: its package, or the prefix of its id."""
+    return control.family, control.id.partition(".")[0]
+
+
+def _refuse(what: str, wanted: Iterable[str], known: Collection[str]) -> None:
+    for name in wanted:
+        if name not in known:
+            raise UsageError(
+                f"no {what} {name!r} in the history. Choose from: {', '.join(sorted(known)[:20]) or 'none'}."
+            )
+
+
+# ---- what a scan needs to know of what was
+
+
+def last_known(store: Store, vantage: str) -> dict[Key, Finding]:
+    """The last known finding of every key at a vantage; never an unknown."""
+    run = latest_closed(store, vantage)
+    if run is None:
+        return {}
+    timelines = store.reader.timelines(run)
+    return {key: spans[-1].finding for key, spans in timelines.items() if spans[-1].until is None}
+
+
+def previous_answers(store: Store, vantage: str) -> dict[AssetKey, dict[tuple[str, str], Previous]]:
+    """For ``judge(previous=)``: by asset, (control, subject) to the last known answer and when it was first seen."""
+    run = latest_closed(store, vantage)
+    if run is None:
+        return {}
+    starts = {one.number: one.started_at for one in store.reader.runs(vantage)}
+    found: dict[AssetKey, dict[tuple[str, str], Previous]] = {}
+    for (asset, control, subject), spans in store.reader.timelines(run).items():
+        if spans[-1].until is None:
+            finding = spans[-1].finding
+            known = Previous(finding.outcome, finding.tag, starts[first_run(spans)])
+            found.setdefault(asset, {})[control, subject] = known
+    return found
+
+
+# ---- drift
+
+
+def compare(
+    store: Store,
+    from_run: str = "previous",
+    to_run: str = "latest",
+    *,
+    vantage: str | None = None,
+    ministries: Sequence[str] = (),
+) -> Row:
+    """``posture-drift/1`` between two complete runs of one vantage. ``previous`` is the complete run before ``to_run``.
+
+    Raises:
+        UsageError: no such run, not complete, not of one vantage, or in the wrong order.
+    """
+    after = resolve_run(store, to_run, vantage=vantage, complete=True)
+    if from_run == "previous":
+        before = _complete_before(store, after)
+        if before is None:
+            raise UsageError(f"no complete run before {after.id} to compare with. Scan again, or see 'posture runs'.")
+    else:
+        before = resolve_run(store, from_run, vantage=vantage or after.vantage, complete=True)
+    for run in (before, after):
+        if run.state != "complete":
+            raise UsageError(
+                f"run {run.id} is {run.state}: only complete runs are compared. 'posture runs' lists them."
+            )
+    if before.vantage != after.vantage:
+        raise UsageError(
+            f"{before.id} looked from {before.vantage}, {after.id} from {after.vantage}: they do not compare."
+        )
+    if before.number >= after.number:
+        raise UsageError(f"{before.id} is not before {after.id}. Exchange --from and --to.")
+    entries = store.reader.entries(after.number)
+    _refuse("ministry", ministries, {entry.ministry for entry in entries.values()})
+    return _drift_document(store, before, after, ministries)
+
+
+def latest_drift(store: Store, vantage: str | None = None) -> Row | None:
+    """The drift to the newest complete run, or None when there is nothing to compare it with."""
+    after = next((run for run in store.reader.runs(vantage) if run.state == "complete"), None)
+    before = _complete_before(store, after) if after else None
+    return _drift_document(store, before, after, ()) if before and after else None
+
+
+def _complete_before(store: Store, run: RunRecord) -> RunRecord | None:
+    earlier = store.reader.runs(run.vantage)
+    return next((one for one in earlier if one.state == "complete" and one.number < run.number), None)
+
+
+def _drift_document(store: Store, before: RunRecord, after: RunRecord, ministries: Sequence[str]) -> Row:
+    events, suspect = compare_runs(store.reader, before, after, store.shipped)
+    entries = {**store.reader.entries(before.number), **store.reader.entries(after.number)}
+    rows = [_event_row(event, entries[event.finding.asset].ministry, store.shipped) for event in events]
+    return {
+        "schema": "posture-drift/1",
+        "from": before.document(),
+        "to": after.document(),
+        "suspect": suspect,
+        "events": [row for row in rows if not ministries or row["ministry"] in ministries],
+    }
+
+
+def _event_row(event: Event, ministry: str, shipped: Mapping[str, Control]) -> Row:
+    return {
+        "kind": event.kind,
+        "ministry": ministry,
+        "asset": event.finding.asset.name,
+        "asset_kind": event.finding.asset.kind,
+        "control": event.finding.control,
+        "subject": event.finding.subject,
+        "severity": str(event.severity),
+        "before": str(event.before) if event.before else None,
+        "after": str(event.after) if event.after else None,
+        "between": [stamp(event.between[0]), stamp(event.between[1])],
+        "message": _event_message(event, shipped),
+        "initial": event.initial,
+    }
+
+
+def _event_message(event: Event, shipped: Mapping[str, Control]) -> str:
+    if event.kind == "out_of_scope" and event.after is None:
+        return "No longer looked at: it has left the DNS or the inventory."
+    if event.kind in ("unknown", "stale") and event.finding.outcome is not Outcome.UNKNOWN:
+        return "Could not see; the last known answer stays."
+    if event.after is not None and event.finding.tag is None and event.finding.outcome is not Outcome.UNKNOWN:
+        return "No longer found."
+    words = _sentence(event.finding, shipped)
+    prefix = {"policy_changed": "By the new policy: ", "tool_changed": "By the new rules of this release: "}
+    return prefix.get(event.kind, "") + words

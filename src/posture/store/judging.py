@@ -1,0 +1,132 @@
+"""Judging what the history holds: old facts under new rules, and the unknowns, which are never stored."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+
+from posture.checks import Control, Reference
+from posture.drift import Event, Key, drift, is_suspect, key_of
+from posture.judge import Docket, judge
+from posture.model import AssetKey, Finding, Outcome
+from posture.policy import Policy
+from posture.store.reader import Reader, was_known
+from posture.store.records import AssetEntry, RunRecord, StoredAnswer
+
+Answers = Mapping[tuple[str, str], StoredAnswer]
+
+
+def docket_of(entry: AssetEntry, answers: Answers) -> Docket:
+    """One asset ready to be judged, from what the history holds of it."""
+    return Docket(
+        ministry=entry.ministry,
+        declared=entry.declared,
+        answers={key: stored.answer for key, stored in answers.items()},
+        authority={key: stored.authorisation for key, stored in answers.items() if stored.authorisation},
+        providers=entry.providers,
+    )
+
+
+def judge_again(
+    reader: Reader,
+    run: RunRecord,
+    policy: Policy,
+    at: datetime,
+    shipped: Mapping[str, Control],
+    *,
+    reference: Reference,
+    controls: Collection[str],
+    assets: Collection[AssetKey] | None = None,
+) -> dict[Key, Finding]:
+    """The last answers known as of a run, judged under a policy of any time. What stays unknown is left out."""
+    entries = reader.entries(run.number)
+    judged: dict[Key, Finding] = {}
+    for asset, answers in reader.answers(run).items():
+        if asset in entries and (assets is None or asset in assets):
+            found = judge(
+                docket_of(entries[asset], answers),
+                policy,
+                at,
+                reference=reference,
+                lab=run.lab,
+                controls=list(controls),
+                shipped=shipped,
+            )
+            judged.update((key_of(one), one) for one in found if one.outcome is not Outcome.UNKNOWN)
+    return judged
+
+
+def unknown_of_run(reader: Reader, run: RunRecord, shipped: Mapping[str, Control]) -> dict[Key, Finding]:
+    """What a run asked and could not see: judged anew from its facts and misses, with its policy and its time."""
+    looks = reader.looks(run.number)
+    place = {asset: bit for bit, asset in reader.bits().items()}
+    silent = {bit for asked, known, _ in looks.values() for bit in asked if bit not in known}
+    chosen = {asset for asset, bit in place.items() if bit in silent}
+    found = _unknowns(reader, run, shipped, chosen)
+    return {
+        key: finding
+        for key, finding in found.items()
+        if key[1] in looks and place[key[0]] in looks[key[1]][0] and not was_known(looks, place[key[0]], key)
+    }
+
+
+def never_known(
+    reader: Reader, run: RunRecord, shipped: Mapping[str, Control], known: Collection[Key]
+) -> dict[Key, Finding]:
+    """What no run up to this one could see, as its last look found it."""
+    found = _unknowns(reader, run, shipped, None)
+    answered = {key[:2] for key in known}
+    return {
+        key: finding
+        for key, finding in found.items()
+        # An unknown of a whole control is no news beside the instances of it that are known.
+        if key not in known and not (key[2] == "" and key[:2] in answered)
+    }
+
+
+def _unknowns(
+    reader: Reader, run: RunRecord, shipped: Mapping[str, Control], chosen: Collection[AssetKey] | None
+) -> dict[Key, Finding]:
+    policy, reference, entries = reader.policy(run), reader.reference(run), reader.entries(run.number)
+    misses = reader.misses(run)
+    wanted = [asset for asset in misses if asset in entries and (chosen is None or asset in chosen)]
+    answers = reader.answers(run) if wanted else {}
+    unknown: dict[Key, Finding] = {}
+    for asset in wanted:
+        # A miss hides the older answer: this is how the last look saw the asset.
+        seen = {**answers.get(asset, {}), **misses[asset]}
+        found = judge(
+            docket_of(entries[asset], seen), policy, run.end, reference=reference, lab=run.lab, shipped=shipped
+        )
+        unknown.update((key_of(one), one) for one in found if one.outcome is Outcome.UNKNOWN)
+    return unknown
+
+
+def compare_runs(
+    reader: Reader,
+    before: RunRecord,
+    after: RunRecord,
+    shipped: Mapping[str, Control],
+    unknown: Mapping[Key, Finding] | None = None,
+) -> tuple[tuple[Event, ...], bool]:
+    """The drift between two runs of one vantage, and whether it is suspect.
+
+    Args:
+        unknown: the unknowns of ``after`` where the caller has them at hand.
+    """
+    silent = unknown_of_run(reader, after, shipped) if unknown is None else unknown
+    rejudged = None
+    if before.judgement != after.judgement:
+        rejudged = judge_again(
+            reader,
+            before,
+            reader.policy(after),
+            before.end,
+            shipped,
+            reference=reader.reference(before),
+            controls=after.controls,
+        )
+    then = reader.judged(before, {}, reader.timelines(before))
+    now = reader.judged(after, silent, reader.timelines(after))
+    events = drift(then, now, rejudged)
+    return events, is_suspect(then, now, events)

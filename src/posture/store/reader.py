@@ -1,0 +1,331 @@
+"""Questions to the history. Everything is *as of* a run: what was known when that run had ended."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from posture.checks import Reference
+from posture.drift import Judged, Key, Probed
+from posture.model import AssetKey, Finding, Reason, Unobserved
+from posture.policy import Policy, parse_policy
+from posture.store.answers import Texts, answer_from, entry_from, finding_from, get_blob
+from posture.store.bitmap import Bitmap
+from posture.store.records import (
+    OUTCOMES,
+    SEVERITIES,
+    AssetEntry,
+    Interval,
+    Question,
+    RunRecord,
+    StoredAnswer,
+    Trace,
+    moment,
+)
+from posture.store.timeline import fixed_once, flips
+
+_RUN = """SELECT run.id, run.name, state_code, timezone, vantage, started_at, ended_at, run.state, selectors, controls,
+  judgement_id, judgement.policy, policy_sha256, rules_sha256, tool, inventory_sha256, authorisation_sha256, lab, suspect
+  FROM run JOIN judgement ON judgement.id = judgement_id"""
+_AS_OF = "vantage_id = ? AND from_run <= ? AND (to_run IS NULL OR to_run > ?)"
+
+
+class Reader:
+    """Reads one database; keeps no state but caches of what never changes."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.texts = Texts(connection)
+
+    # ---- runs and what they were bound to
+
+    def runs(self, vantage: str | None = None) -> list[RunRecord]:
+        """All runs, newest first."""
+        rows = self._connection.execute(_RUN + " ORDER BY run.id DESC")
+        return [run for run in map(_run, rows) if vantage is None or run.vantage == vantage]
+
+    def run(self, number: int) -> RunRecord:
+        """Raises KeyError: no such run."""
+        row = self._connection.execute(_RUN + " WHERE run.id = ?", (number,)).fetchone()
+        if row is None:
+            raise KeyError(number)
+        return _run(row)
+
+    def policy(self, run: RunRecord) -> Policy:
+        """The policy that a run was judged by."""
+        row = self._connection.execute("SELECT body FROM judgement WHERE id = ?", (run.judgement,)).fetchone()
+        return parse_policy(row[0])
+
+    def reference(self, run: RunRecord) -> Reference:
+        """The dated tables that a run was judged by."""
+        query = "SELECT roots_blob, roots_private FROM run WHERE id = ?"
+        blob, private = self._connection.execute(query, (run.number,)).fetchone()
+        if blob is None:
+            return Reference(private_roots=bool(private))
+        sha256 = self._connection.execute("SELECT sha256 FROM blob WHERE id = ?", (blob,)).fetchone()[0]
+        return Reference(get_blob(self._connection, blob), f"sha256:{sha256.hex()}", bool(private))
+
+    # ---- assets
+
+    def assets(self) -> dict[int, AssetKey]:
+        """Every asset ever seen, by number."""
+        rows = self._connection.execute("SELECT id, name, kind FROM asset")
+        return {number: AssetKey(name, kind) for number, name, kind in rows}
+
+    def bits(self) -> dict[int, AssetKey]:
+        """Every asset ever seen, by its place in bitmaps."""
+        rows = self._connection.execute("SELECT bit, name, kind FROM asset")
+        return {bit: AssetKey(name, kind) for bit, name, kind in rows}
+
+    def controls(self) -> dict[int, str]:
+        return dict(self._connection.execute("SELECT id, code FROM control"))
+
+    def entries(self, run: int) -> dict[AssetKey, AssetEntry]:
+        """The inventory as of a run."""
+        rows = self._connection.execute(
+            "SELECT asset.name, kind, code, body FROM declaration JOIN asset ON asset.id = asset_id "
+            "JOIN ministry ON ministry.id = ministry_id WHERE from_run <= ? AND (to_run IS NULL OR to_run > ?)",
+            (run, run),
+        )
+        return {AssetKey(name, kind): entry_from(AssetKey(name, kind), code, body) for name, kind, code, body in rows}
+
+    # ---- answers
+
+    def answers(self, run: RunRecord) -> dict[AssetKey, dict[tuple[str, str], StoredAnswer]]:
+        """The last answers known as of a run, by asset and (probe, subject): facts and clear absences."""
+        assets = self.assets()
+        blob = cache(lambda number: get_blob(self._connection, number))
+        found: dict[AssetKey, dict[tuple[str, str], StoredAnswer]] = defaultdict(dict)
+        for asset, probe, subject, since, at, number, authorisation in self._as_of(
+            "SELECT asset_id, probe, subject_id, from_run, at, blob_id, authorisation FROM facts WHERE ", run
+        ):
+            answer, digest = answer_from(blob(number), moment(at))
+            stored = StoredAnswer(answer, since, digest, authorisation)
+            found[assets[asset]][probe, self.texts.text(subject)] = stored
+        return found
+
+    def traces(self, run: RunRecord) -> dict[AssetKey, dict[tuple[str, str], Trace]]:
+        """As :meth:`answers`, without reading a record."""
+        assets = self.assets()
+        found: dict[AssetKey, dict[tuple[str, str], Trace]] = defaultdict(dict)
+        for asset, probe, subject, since, at, name, absent in self._as_of(
+            "SELECT asset_id, probe, subject_id, from_run, at, sha256, absent FROM facts "
+            "JOIN blob ON blob.id = blob_id WHERE ",
+            run,
+        ):
+            digest = "" if absent else f"sha256:{name.hex()}"
+            found[assets[asset]][probe, self.texts.text(subject)] = Trace(digest, since, moment(at))
+        return found
+
+    def misses(self, run: RunRecord) -> dict[AssetKey, dict[tuple[str, str], StoredAnswer]]:
+        """What the last look, as of a run, could not see."""
+        assets = self.assets()
+        found: dict[AssetKey, dict[tuple[str, str], StoredAnswer]] = defaultdict(dict)
+        for asset, probe, subject, since, at, reason, code, detail, authorisation in self._as_of(
+            "SELECT asset_id, probe, subject_id, from_run, at, reason, code, detail, authorisation FROM miss WHERE ",
+            run,
+        ):
+            answer = Unobserved(Reason(reason), moment(at), detail, code)
+            stored = StoredAnswer(answer, since, "", authorisation)
+            found[assets[asset]][probe, self.texts.text(subject)] = stored
+        return found
+
+    def _as_of(self, select: str, run: RunRecord) -> Iterator[tuple[Any, ...]]:
+        return self._connection.execute(select + _AS_OF, (self.texts.known(run.vantage), run.number, run.number))
+
+    # ---- findings
+
+    def timelines(self, run: RunRecord) -> dict[Key, list[Interval]]:
+        """Every finding ever made at the run's vantage up to that run, by key, oldest first.
+
+        An interval that ended after the run is open again in this view.
+        """
+        assets, controls = self.assets(), self.controls()
+        ministries = {key: entry.ministry for key, entry in self._entries_ever(run.number).items()}
+        found: dict[Key, list[Interval]] = defaultdict(list)
+        rows = self._connection.execute(
+            "SELECT asset_id, control_id, subject_id, from_run, to_run, judgement_id, outcome, severity, body_id, cause, "
+            "end_cause FROM finding WHERE vantage_id = ? AND live AND from_run <= ? ORDER BY from_run",
+            (self.texts.known(run.vantage), run.number),
+        )
+        for asset, control, subject, since, until, judgement, outcome, severity, body, cause, end_cause in rows:
+            key = (assets[asset], controls[control], self.texts.text(subject))
+            finding = finding_from(
+                key[0],
+                ministries.get(key[0], ""),
+                key[1],
+                key[2],
+                OUTCOMES[outcome],
+                SEVERITIES[severity],
+                self.texts.text(body),
+            )
+            ended = until is not None and until <= run.number
+            found[key].append(
+                Interval(finding, since, until if ended else None, judgement, cause, end_cause if ended else None)
+            )
+        return found
+
+    def _entries_ever(self, run: int) -> dict[AssetKey, AssetEntry]:
+        """As :meth:`entries`, with the last entry of what has left the inventory since."""
+        rows = self._connection.execute(
+            "SELECT asset.name, kind, code, body FROM declaration JOIN asset ON asset.id = asset_id "
+            "JOIN ministry ON ministry.id = ministry_id WHERE from_run <= ? ORDER BY from_run",
+            (run,),
+        )
+        return {AssetKey(name, kind): entry_from(AssetKey(name, kind), code, body) for name, kind, code, body in rows}
+
+    # ---- coverage
+
+    def coverage(self, run: RunRecord) -> dict[str, Probed]:
+        """By probe: which assets were asked, and which answered in full."""
+        bits = self.bits()
+        query = "SELECT probe, targeted, answered FROM coverage WHERE run_id = ?"
+        return {
+            probe: Probed(_members(targeted, bits), _members(answered, bits))
+            for probe, targeted, answered in self._connection.execute(query, (run.number,))
+        }
+
+    def looks(self, run: int) -> dict[str, tuple[Bitmap, Bitmap, Mapping[int, frozenset[str]]]]:
+        """By control: assets asked, assets known in full, and for those known in part the silent subjects by bit."""
+        controls = self.controls()
+        query = "SELECT control_id, asked, known, silent FROM judged WHERE run_id = ?"
+        return {
+            controls[control]: (Bitmap.unpack(asked), Bitmap.unpack(known), _silent(silent))
+            for control, asked, known, silent in self._connection.execute(query, (run,))
+        }
+
+    # ---- drift's view
+
+    def judged(self, run: RunRecord, unknown: Mapping[Key, Finding], timelines: Mapping[Key, list[Interval]]) -> Judged:
+        """A run as drift looks at it.
+
+        Args:
+            unknown: the unknowns of that run, which are no part of the history.
+            timelines: :meth:`timelines` of that run.
+        """
+        bits = self.bits()
+        place = {asset: bit for bit, asset in bits.items()}
+        looks = self.looks(run.number)
+        known = {key: spans[-1].finding for key, spans in timelines.items() if spans[-1].until is None}
+        recent = [one.number for one in self._until(run)]
+        return Judged(
+            at=run.end,
+            known=known,
+            answered={key for key in known if was_known(looks, place.get(key[0], -1), key)},
+            asked={(bits[bit], control) for control, (asked, _, _) in looks.items() for bit in asked},
+            assets=set(self.entries(run.number)),
+            vantage=run.vantage,
+            policy=run.policy_digest,
+            rules=run.rules_digest,
+            narrowed=bool(run.selectors),
+            seen={key: one.end for key, one in self.last_seen(run, timelines).items()},
+            unknown=unknown,
+            ended={key: spans[-1].end_cause or "scope" for key, spans in timelines.items() if spans[-1].until},
+            fixed_once={key for key, spans in timelines.items() if fixed_once(spans)},
+            flips={key: count for key, spans in timelines.items() if (count := flips(spans, recent))},
+            probes=self.coverage(run),
+        )
+
+    def _until(self, run: RunRecord) -> list[RunRecord]:
+        """The vantage's closed runs up to this one, which may just be closing; newest first."""
+        earlier = [one for one in self.runs(run.vantage) if one.number < run.number and one.closed]
+        return [run, *earlier]
+
+    def last_seen(self, run: RunRecord, timelines: Mapping[Key, list[Interval]]) -> dict[Key, RunRecord]:
+        """Which run last answered each key that was known as of a run.
+
+        Looks back from the newest run only as far as something is still unseen.
+        """
+        place = {asset: bit for bit, asset in self.bits().items()}
+        pending = {key: spans[-1] for key, spans in timelines.items()}
+        seen: dict[Key, RunRecord] = {}
+        for one in self._until(run):
+            if not pending:
+                break
+            looks = self.looks(one.number)
+            for key in [
+                key
+                for key, span in pending.items()
+                if (span.until is None or one.number < span.until)
+                and (one.number <= span.since or was_known(looks, place.get(key[0], -1), key))
+            ]:
+                seen[key] = one
+                del pending[key]
+        return seen
+
+    # ---- the open run
+
+    def journal(self, run: int) -> Iterator[tuple[Question, StoredAnswer]]:
+        """The answers of an open run."""
+        assets = self.assets()
+        rows = self._connection.execute(
+            "SELECT asset_id, probe, subject, at, blob_id, reason, code, detail, authorisation FROM journal "
+            "WHERE run_id = ? ORDER BY asset_id, probe, subject",
+            (run,),
+        )
+        for asset, probe, subject, at, blob, reason, code, detail, authorisation in rows:
+            question = (assets[asset], probe, subject)
+            if blob is None:
+                unseen = Unobserved(Reason(reason), moment(at), detail, code)
+                yield question, StoredAnswer(unseen, run, "", authorisation)
+            else:
+                answer, digest = answer_from(get_blob(self._connection, blob), moment(at))
+                yield question, StoredAnswer(answer, run, digest, authorisation)
+
+    def events(self, run: RunRecord) -> list[dict[str, Any]]:
+        """What was noted at a run's end."""
+        rows = self._connection.execute(
+            "SELECT event.kind, asset.name, asset.kind, control.code, subject, severity, before, after, initial, since, until "
+            "FROM event JOIN asset ON asset.id = asset_id JOIN control ON control.id = control_id "
+            "WHERE run_id = ? ORDER BY event.id",
+            (run.number,),
+        )
+        names = (
+            "kind", "asset", "asset_kind", "control", "subject", "severity", "before", "after", "initial", "since", "until"
+        )  # fmt: skip
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def was_known(looks: Mapping[str, tuple[Bitmap, Bitmap, Mapping[int, frozenset[str]]]], bit: int, key: Key) -> bool:
+    """Whether a run knew the answer to one control on one subject."""
+    asked, known, silent = looks.get(key[1], (Bitmap(), Bitmap(), {}))
+    if bit < 0 or bit not in asked:
+        return False
+    return bit in known or (bit in silent and key[2] not in silent[bit] and "" not in silent[bit])
+
+
+def _members(packed: bytes, bits: Mapping[int, AssetKey]) -> frozenset[AssetKey]:
+    return frozenset(bits[bit] for bit in Bitmap.unpack(packed))
+
+
+def _silent(packed: bytes) -> dict[int, frozenset[str]]:
+    return {int(bit): frozenset(subjects) for bit, subjects in json.loads(zlib.decompress(packed)).items()}
+
+
+def _run(row: tuple[Any, ...]) -> RunRecord:
+    return RunRecord(
+        number=row[0],
+        id=row[1],
+        state_code=row[2],
+        timezone=row[3],
+        vantage=row[4],
+        started_at=moment(row[5]),
+        ended_at=moment(row[6]) if row[6] else None,
+        state=row[7],
+        selectors=json.loads(row[8]),
+        controls=tuple(json.loads(row[9])),
+        judgement=row[10],
+        policy=row[11],
+        policy_digest=row[12],
+        rules_digest=row[13],
+        tool=row[14],
+        inventory_digest=row[15],
+        authorisation_digest=row[16],
+        lab=bool(row[17]),
+        suspect=bool(row[18]),
+    )

@@ -1,0 +1,158 @@
+"""The tables of the history, and how an older database becomes today's.
+
+An interval is true from run ``from_run`` up to, not including, run ``to_run``; open while ``to_run`` is NULL.
+``vantage_id``, ``subject_id``, ``body_id`` point at text_value, where every text stands once.
+
+    run          one scan; its answers wait in journal (and what was planned, in planned) until it closes
+    declaration  what the inventory said of an asset: intervals
+    facts        what the wire said: intervals of blobs by SHA-256; a clear absence is a fact too
+    miss         what could not be seen: intervals with the reason
+    finding      what the rules made of it: intervals; never an unknown
+    coverage     per run and probe: which assets were asked, which answered in full
+    judged       per run and control: which assets were asked, on which every subject was known
+    event        what changed at the end of a run
+"""
+
+from __future__ import annotations
+
+from sqlite_utils import Database, Migrations
+
+from posture.store.database import APPLICATION_ID, NEWEST
+
+MIGRATIONS = Migrations("posture")
+
+_TABLES = """
+CREATE TABLE text_value (id INTEGER PRIMARY KEY, value TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE ministry (id INTEGER PRIMARY KEY, state TEXT NOT NULL, code TEXT NOT NULL, name TEXT NOT NULL,
+  UNIQUE (state, code)) STRICT;
+CREATE TABLE asset (id INTEGER PRIMARY KEY, kind TEXT NOT NULL CHECK (kind IN ('host', 'zone', 'address')),
+  name TEXT NOT NULL, bit INTEGER NOT NULL UNIQUE, UNIQUE (kind, name)) STRICT;
+CREATE TABLE control (id INTEGER PRIMARY KEY, code TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE judgement (id INTEGER PRIMARY KEY, policy TEXT NOT NULL, policy_sha256 TEXT NOT NULL, body TEXT NOT NULL,
+  rules_sha256 TEXT NOT NULL, rules TEXT NOT NULL, UNIQUE (policy_sha256, rules_sha256)) STRICT;
+CREATE TABLE blob (id INTEGER PRIMARY KEY, sha256 BLOB NOT NULL UNIQUE, data BLOB NOT NULL) STRICT;
+CREATE TABLE run (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, state_code TEXT NOT NULL, timezone TEXT NOT NULL,
+  vantage TEXT NOT NULL, started_at TEXT NOT NULL, ended_at TEXT,
+  state TEXT NOT NULL CHECK (state IN ('running', 'complete', 'partial', 'stopped', 'quarantined')),
+  selectors TEXT NOT NULL, controls TEXT NOT NULL, judgement_id INTEGER NOT NULL REFERENCES judgement (id),
+  tool TEXT NOT NULL, inventory_sha256 TEXT NOT NULL, authorisation_sha256 TEXT NOT NULL,
+  roots_blob INTEGER REFERENCES blob (id), roots_private INTEGER NOT NULL, lab INTEGER NOT NULL,
+  inventory BLOB NOT NULL, suspect INTEGER NOT NULL DEFAULT 0,
+  CHECK ((state = 'running') = (ended_at IS NULL))) STRICT;
+CREATE UNIQUE INDEX run_open ON run (vantage) WHERE state = 'running';
+CREATE TABLE planned (run_id INTEGER NOT NULL REFERENCES run (id), asset_id INTEGER NOT NULL REFERENCES asset (id),
+  probe TEXT NOT NULL, subject TEXT NOT NULL, PRIMARY KEY (run_id, asset_id, probe, subject)) STRICT, WITHOUT ROWID;
+CREATE TABLE journal (run_id INTEGER NOT NULL REFERENCES run (id), asset_id INTEGER NOT NULL REFERENCES asset (id),
+  probe TEXT NOT NULL, subject TEXT NOT NULL, at TEXT NOT NULL, blob_id INTEGER REFERENCES blob (id),
+  absent INTEGER NOT NULL, reason TEXT, code TEXT, detail TEXT NOT NULL DEFAULT '', authorisation TEXT,
+  CHECK ((blob_id IS NULL) <> (reason IS NULL)),
+  PRIMARY KEY (run_id, asset_id, probe, subject)) STRICT, WITHOUT ROWID;
+CREATE TABLE declaration (asset_id INTEGER NOT NULL REFERENCES asset (id), from_run INTEGER NOT NULL REFERENCES run (id),
+  to_run INTEGER REFERENCES run (id), ministry_id INTEGER NOT NULL REFERENCES ministry (id), body TEXT NOT NULL,
+  PRIMARY KEY (asset_id, from_run)) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX declaration_open ON declaration (asset_id) WHERE to_run IS NULL;
+CREATE TABLE facts (asset_id INTEGER NOT NULL REFERENCES asset (id), probe TEXT NOT NULL,
+  subject_id INTEGER NOT NULL REFERENCES text_value (id), vantage_id INTEGER NOT NULL REFERENCES text_value (id),
+  from_run INTEGER NOT NULL REFERENCES run (id), to_run INTEGER REFERENCES run (id), at TEXT NOT NULL,
+  blob_id INTEGER NOT NULL REFERENCES blob (id), absent INTEGER NOT NULL, authorisation TEXT,
+  PRIMARY KEY (asset_id, probe, subject_id, vantage_id, from_run)) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX facts_open ON facts (asset_id, probe, subject_id, vantage_id) WHERE to_run IS NULL;
+CREATE TABLE miss (asset_id INTEGER NOT NULL REFERENCES asset (id), probe TEXT NOT NULL,
+  subject_id INTEGER NOT NULL REFERENCES text_value (id), vantage_id INTEGER NOT NULL REFERENCES text_value (id),
+  from_run INTEGER NOT NULL REFERENCES run (id), to_run INTEGER REFERENCES run (id), at TEXT NOT NULL,
+  reason TEXT NOT NULL, code TEXT, detail TEXT NOT NULL, authorisation TEXT,
+  PRIMARY KEY (asset_id, probe, subject_id, vantage_id, from_run)) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX miss_open ON miss (asset_id, probe, subject_id, vantage_id) WHERE to_run IS NULL;
+CREATE TABLE finding (asset_id INTEGER NOT NULL REFERENCES asset (id),
+  control_id INTEGER NOT NULL REFERENCES control (id), subject_id INTEGER NOT NULL REFERENCES text_value (id),
+  judgement_id INTEGER NOT NULL REFERENCES judgement (id), vantage_id INTEGER NOT NULL REFERENCES text_value (id),
+  from_run INTEGER NOT NULL REFERENCES run (id), to_run INTEGER REFERENCES run (id),
+  live INTEGER NOT NULL CHECK (live IN (0, 1)),
+  outcome INTEGER NOT NULL CHECK (outcome BETWEEN 0 AND 4), severity INTEGER NOT NULL CHECK (severity BETWEEN 0 AND 4),
+  body_id INTEGER NOT NULL REFERENCES text_value (id),
+  cause TEXT NOT NULL CHECK (cause IN ('first', 'target', 'policy', 'tool', 'scope')),
+  end_cause TEXT CHECK (end_cause IN ('target', 'policy', 'tool', 'scope')),
+  CHECK ((to_run IS NULL) = (end_cause IS NULL)),
+  PRIMARY KEY (asset_id, control_id, subject_id, judgement_id, vantage_id, from_run)) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX finding_open ON finding (asset_id, control_id, subject_id, judgement_id, vantage_id)
+  WHERE to_run IS NULL;
+CREATE UNIQUE INDEX finding_now ON finding (asset_id, control_id, subject_id, vantage_id) WHERE to_run IS NULL AND live;
+CREATE TABLE coverage (run_id INTEGER NOT NULL REFERENCES run (id), probe TEXT NOT NULL, targeted BLOB NOT NULL,
+  answered BLOB NOT NULL, PRIMARY KEY (run_id, probe)) STRICT, WITHOUT ROWID;
+CREATE TABLE judged (run_id INTEGER NOT NULL REFERENCES run (id), control_id INTEGER NOT NULL REFERENCES control (id),
+  asked BLOB NOT NULL, known BLOB NOT NULL, silent BLOB NOT NULL,
+  PRIMARY KEY (run_id, control_id)) STRICT, WITHOUT ROWID;
+CREATE TABLE event (id INTEGER PRIMARY KEY, run_id INTEGER NOT NULL REFERENCES run (id),
+  asset_id INTEGER NOT NULL REFERENCES asset (id), control_id INTEGER NOT NULL REFERENCES control (id),
+  subject TEXT NOT NULL, kind TEXT NOT NULL, initial INTEGER NOT NULL, severity TEXT NOT NULL,
+  before TEXT, after TEXT, since TEXT, until TEXT,
+  UNIQUE (run_id, asset_id, control_id, subject, kind)) STRICT;
+CREATE TABLE score (run_id INTEGER NOT NULL REFERENCES run (id), ministry TEXT NOT NULL, tenths INTEGER, low INTEGER,
+  high INTEGER, coverage INTEGER NOT NULL, grade TEXT NOT NULL, PRIMARY KEY (run_id, ministry)) STRICT, WITHOUT ROWID;
+"""
+
+_TRIGGERS = """
+CREATE TRIGGER run_frozen BEFORE UPDATE ON run WHEN OLD.state <> 'running'
+BEGIN SELECT RAISE(ABORT, 'a closed run is immutable'); END;
+CREATE TRIGGER run_kept BEFORE DELETE ON run BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+CREATE TRIGGER finding_kept BEFORE DELETE ON finding BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+CREATE TRIGGER finding_frozen BEFORE UPDATE ON finding
+WHEN OLD.to_run IS NOT NULL OR NEW.to_run IS NULL OR NEW.asset_id <> OLD.asset_id OR NEW.control_id <> OLD.control_id
+  OR NEW.subject_id <> OLD.subject_id OR NEW.judgement_id <> OLD.judgement_id OR NEW.vantage_id <> OLD.vantage_id
+  OR NEW.from_run <> OLD.from_run OR NEW.live <> OLD.live OR NEW.outcome <> OLD.outcome
+  OR NEW.severity <> OLD.severity OR NEW.body_id <> OLD.body_id OR NEW.cause <> OLD.cause
+BEGIN SELECT RAISE(ABORT, 'only an open interval can be closed'); END;
+CREATE TRIGGER facts_kept BEFORE DELETE ON facts BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+CREATE TRIGGER facts_frozen BEFORE UPDATE ON facts
+WHEN OLD.to_run IS NOT NULL OR NEW.to_run IS NULL OR NEW.from_run <> OLD.from_run OR NEW.blob_id <> OLD.blob_id
+  OR NEW.asset_id <> OLD.asset_id OR NEW.probe <> OLD.probe OR NEW.subject_id <> OLD.subject_id
+  OR NEW.vantage_id <> OLD.vantage_id OR NEW.at <> OLD.at
+BEGIN SELECT RAISE(ABORT, 'only an open interval can be closed'); END;
+CREATE TRIGGER miss_kept BEFORE DELETE ON miss BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+CREATE TRIGGER miss_frozen BEFORE UPDATE ON miss
+WHEN OLD.to_run IS NOT NULL OR NEW.to_run IS NULL OR NEW.from_run <> OLD.from_run OR NEW.reason <> OLD.reason
+  OR NEW.asset_id <> OLD.asset_id OR NEW.probe <> OLD.probe OR NEW.subject_id <> OLD.subject_id
+  OR NEW.vantage_id <> OLD.vantage_id
+BEGIN SELECT RAISE(ABORT, 'only an open interval can be closed'); END;
+CREATE TRIGGER coverage_frozen BEFORE UPDATE ON coverage BEGIN SELECT RAISE(ABORT, 'a closed run is immutable'); END;
+CREATE TRIGGER coverage_kept BEFORE DELETE ON coverage BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+CREATE TRIGGER judged_frozen BEFORE UPDATE ON judged BEGIN SELECT RAISE(ABORT, 'a closed run is immutable'); END;
+CREATE TRIGGER judged_kept BEFORE DELETE ON judged BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+"""
+
+_VIEWS = """
+CREATE VIEW current_findings AS
+SELECT ministry.code AS ministry, asset.name AS asset, asset.kind, control.code AS control, subject.value AS subject,
+  CASE outcome WHEN 0 THEN 'pass' WHEN 1 THEN 'warn' WHEN 2 THEN 'fail' WHEN 3 THEN 'info' ELSE 'not_applicable' END
+    AS outcome,
+  CASE severity WHEN 4 THEN 'critical' WHEN 3 THEN 'high' WHEN 2 THEN 'medium' WHEN 1 THEN 'low' ELSE 'info' END
+    AS severity,
+  json_extract(body.value, '$.tag') AS tag, json_extract(body.value, '$.args') AS args,
+  vantage.value AS vantage, run.name AS since_run, run.started_at AS since
+FROM finding
+JOIN asset ON asset.id = finding.asset_id JOIN control ON control.id = finding.control_id
+JOIN text_value AS subject ON subject.id = finding.subject_id JOIN text_value AS body ON body.id = finding.body_id
+JOIN text_value AS vantage ON vantage.id = finding.vantage_id JOIN run ON run.id = finding.from_run
+LEFT JOIN declaration ON declaration.asset_id = asset.id AND declaration.to_run IS NULL
+LEFT JOIN ministry ON ministry.id = declaration.ministry_id
+WHERE finding.to_run IS NULL AND finding.live;
+"""
+
+
+@MIGRATIONS(name="0001_intervals")
+def _intervals(db: Database) -> None:
+    for statement in _statements(_TABLES + _TRIGGERS + _VIEWS):
+        db.execute(statement)
+    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    db.execute(f"PRAGMA user_version = {NEWEST}")
+
+
+def _statements(script: str) -> list[str]:
+    """One by one, because executescript would commit the transaction that a migration runs in."""
+    statements, buffer = [], ""
+    for line in script.splitlines():
+        buffer += line + "\n"
+        if buffer.rstrip().endswith(";") and ("CREATE TRIGGER" not in buffer or buffer.rstrip().endswith("END;")):
+            statements.append(buffer.strip())
+            buffer = ""
+    return statements

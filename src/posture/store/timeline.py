@@ -1,0 +1,62 @@
+"""What the intervals of one finding tell: when it was first open, whether it was ever mended, how often it flips. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from posture.drift import FLAP_WINDOW
+from posture.model import Outcome
+from posture.store.records import Interval
+
+QUIET = 7  # more runs than these without a change, and a flapping finding is stable again
+
+
+def first_run(spans: Sequence[Interval]) -> int:
+    """The run in which the present finding was first seen.
+
+    For an open one the first run in which it was ever open; for others the start of the present outcome.
+    """
+    now = spans[-1].finding.outcome
+    if now.is_open:
+        return next(span.since for span in spans if span.finding.outcome.is_open)
+    since = spans[-1].since
+    for span in reversed(spans):
+        if span.finding.outcome is not now:
+            break
+        since = span.since
+    return since
+
+
+def fixed_once(spans: Sequence[Interval]) -> bool:
+    """Whether it was open and then seen mended (a departure or a new policy mends nothing)."""
+    return any(_mended(earlier, later) for earlier, later in pairwise([*spans, None]) if earlier is not None)
+
+
+def _mended(earlier: Interval, later: Interval | None) -> bool:
+    """A port that is closed now has no later interval: only what is wrong with a port is named."""
+    if not earlier.finding.outcome.is_open or earlier.end_cause != "target":
+        return False
+    if later is None or later.since != earlier.until:
+        return True
+    return later.finding.outcome in (Outcome.PASS, Outcome.INFO)
+
+
+def flips(spans: Sequence[Interval], recent: Sequence[int]) -> int:
+    """Changes of the target between open and not open within the last runs; a quiet stretch ends the count.
+
+    Args:
+        recent: numbers of the vantage's closed runs, newest first.
+    """
+    changed = {
+        later.since
+        for earlier, later in pairwise(spans)
+        if later.cause == "target" and earlier.finding.outcome.is_open is not later.finding.outcome.is_open
+    }
+    count = quiet = 0
+    for run in recent[:FLAP_WINDOW] if changed else ():
+        quiet = 0 if run in changed else quiet + 1
+        count += run in changed
+        if quiet > QUIET:
+            break
+    return count
