@@ -1,0 +1,374 @@
+"""What every reporter gets: one frozen record, no store, no clock, no network.
+
+``assemble`` joins the inventory, the current state and the drift into a :class:`Report`; ``narrow`` cuts it down to
+some ministries, so that nothing of any other is left for a reporter to leak. Findings and drift events are the rows
+of the published JSON, as they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from posture.errors import UsageError
+from posture.inventory.records import Inventory
+from posture.model import AssetKey, Kind, Outcome, ProbeClass, Severity
+from posture.policy import Policy
+from posture.scorecard import Score, Scorecard, ScoredAsset, Standing, scorecard
+
+Row = Mapping[str, Any]
+
+TLP_LEVELS = ("TLP:RED", "TLP:AMBER+STRICT", "TLP:AMBER", "TLP:GREEN", "TLP:CLEAR")
+TLP_DEFAULT = "TLP:AMBER+STRICT"
+
+
+@dataclass(frozen=True, slots=True)
+class ControlText:
+    """One control as a reader meets it. ``mapping``: framework -> its references."""
+
+    id: str
+    title: str
+    family: str
+    severity: Severity
+    kind: Kind
+    probe_class: ProbeClass
+    meaning: str
+    remedy: str
+    observed: str = ""
+    passes: str = ""
+    warns: str = ""
+    fails: str = ""
+    sources: str = ""
+    false_positives: str = ""
+    mapping: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, control: Any) -> ControlText:
+        """From a ``posture.checks.Control``, whose field names these are."""
+        return cls(**{name: getattr(control, name) for name in cls.__slots__})
+
+
+@dataclass(frozen=True, slots=True)
+class AssetEntry:
+    name: str
+    kind: str
+    ministry: str
+    criticality: int = 2
+    roles: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> AssetKey:
+        return AssetKey(self.name, self.kind)
+
+
+@dataclass(frozen=True, slots=True)
+class MinistryReport:
+    """``score`` is None when the ministry has no asset; ``before`` is its score at the run compared with."""
+
+    code: str
+    name: str
+    assets: tuple[AssetEntry, ...]
+    score: Score | None
+    before: Score | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """``run`` and ``events`` as in the published JSON; ``drift`` is None when there is nothing to compare with.
+
+    ``state_score`` is None in a report narrowed to some ministries. ``refusals``: rows of ``posture-plan/1``.
+    """
+
+    state: str
+    state_name: str
+    timezone: str
+    operator: str
+    contact: str
+    run: Row
+    policy: str
+    policy_digest: str
+    catalogue_digest: str
+    at: datetime
+    ministries: tuple[MinistryReport, ...]
+    findings: tuple[Row, ...]
+    controls: Mapping[str, ControlText]
+    state_score: Score | None = None
+    state_before: Score | None = None
+    drift: Row | None = None
+    refusals: tuple[Row, ...] = ()
+    complete: bool = True
+    tlp: str = TLP_DEFAULT
+
+    @property
+    def is_narrowed(self) -> bool:
+        return self.state_score is None
+
+    @property
+    def events(self) -> tuple[Row, ...]:
+        return tuple(self.drift["events"]) if self.drift else ()
+
+    @property
+    def criticality(self) -> dict[AssetKey, int]:
+        return {asset.key: asset.criticality for ministry in self.ministries for asset in ministry.assets}
+
+
+def assemble(
+    inventory: Inventory,
+    findings_document: Row,
+    policy: Policy,
+    controls: Mapping[str, Any],
+    at: datetime,
+    *,
+    drift_document: Row | None = None,
+    previous: Iterable[Row] | None = None,
+    refusals: Iterable[Row] = (),
+    tlp: str = TLP_DEFAULT,
+) -> Report:
+    """Everything about a State, scored.
+
+    Args:
+        findings_document: ``posture-findings/1`` of the current state, all outcomes.
+        controls: the catalogue (``posture.checks.catalogue()``).
+        at: the time of the report (UTC).
+        drift_document: ``posture-drift/1`` since the run compared with.
+        previous: the rows of the current state as of that run; gives the scores before.
+
+    Raises:
+        UsageError: ``tlp`` is no level of TLP 2.0.
+    """
+    rows = tuple(findings_document["findings"])
+    scored = [ScoredAsset(asset.key, asset.ministry, asset.criticality) for asset in inventory.assets]
+    card = scorecard(map(Standing.of, rows), scored, policy, controls, at=at)
+    before = None if previous is None else scorecard(map(Standing.of, previous), scored, policy, controls, at=at)
+    texts = {name: ControlText.of(control) for name, control in controls.items()}
+    return Report(
+        state=inventory.state.code,
+        state_name=inventory.state.name,
+        timezone=inventory.state.timezone,
+        operator=inventory.operator.name,
+        contact=inventory.operator.contact,
+        run=findings_document.get("run") or {},
+        policy=policy.id,
+        policy_digest=policy.digest,
+        catalogue_digest=catalogue_digest(texts.values()),
+        at=at,
+        ministries=tuple(_ministries(inventory, card, before)),
+        findings=rows,
+        controls=texts,
+        state_score=card.state,
+        state_before=before.state if before else None,
+        drift=drift_document,
+        refusals=tuple(refusals),
+        complete=bool(findings_document.get("complete", True)),
+        tlp=tlp_level(tlp),
+    )
+
+
+def _ministries(inventory: Inventory, card: Scorecard, before: Scorecard | None) -> Iterable[MinistryReport]:
+    assets: dict[str, list[AssetEntry]] = defaultdict(list)
+    for asset in inventory.assets:
+        assets[asset.ministry].append(
+            AssetEntry(asset.name, asset.kind, asset.ministry, asset.criticality, asset.roles)
+        )
+    now = {score.ministry: score for score in card.ministries}
+    then = {score.ministry: score for score in before.ministries} if before else {}
+    for ministry in inventory.ministries:
+        code = ministry.code
+        yield MinistryReport(code, ministry.name, tuple(assets[code]), now.get(code), then.get(code))
+
+
+def narrow(report: Report, ministries: Sequence[str]) -> Report:
+    """The same report with nothing of any other ministry in it; an empty list means all of them.
+
+    Raises:
+        UsageError: no such ministry.
+    """
+    if not ministries:
+        return report
+    known = {ministry.code for ministry in report.ministries}
+    if unknown := [code for code in ministries if code not in known]:
+        raise UsageError(f"no ministry {', '.join(map(repr, unknown))}. Choose from: {', '.join(sorted(known))}.")
+    kept = tuple(ministry for ministry in report.ministries if ministry.code in ministries)
+    names = {asset.name for ministry in kept for asset in ministry.assets}
+    return replace(
+        report,
+        ministries=kept,
+        findings=_only(report.findings, ministries),
+        state_score=None,
+        state_before=None,
+        drift=None if report.drift is None else {**report.drift, "events": list(_only(report.events, ministries))},
+        refusals=tuple(row for row in report.refusals if row["asset"] in names),
+    )
+
+
+def _only(rows: Iterable[Row], ministries: Collection[str]) -> tuple[Row, ...]:
+    return tuple(row for row in rows if row["ministry"] in ministries)
+
+
+def tlp_level(text: str) -> str:
+    """``amber+strict`` -> ``TLP:AMBER+STRICT`` (FIRST TLP 2.0).
+
+    Raises:
+        UsageError: no such level.
+    """
+    level = "TLP:" + text.upper().removeprefix("TLP:")
+    if level not in TLP_LEVELS:
+        raise UsageError(f"no TLP level {text!r}. Choose from: {', '.join(TLP_LEVELS)}.")
+    return level
+
+
+def catalogue_digest(controls: Iterable[ControlText]) -> str:
+    """Twelve hex digits that change when a control's id, severity, kind or wording changes."""
+    lines = sorted(f"{c.id}|{c.severity}|{c.kind}|{c.passes}|{c.warns}|{c.fails}" for c in controls)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do: one control of one ministry, over all assets that need it."""
+
+    ministry: str
+    control: str
+    outcome: Outcome
+    severity: Severity
+    assets: tuple[AssetKey, ...]
+    criticality: int
+    since: str | None
+    mends: str
+    provider: str | None
+    message: str
+
+
+def five_things(rows: Iterable[Row], criticality: Mapping[AssetKey, int], count: int = 5) -> tuple[Step, ...]:
+    """What to do first: the worst severity, fails before warnings, the most vital asset, then the oldest.
+
+    Args:
+        rows: findings; only open ones are considered. One control of one ministry is one thing to do.
+        criticality: 1..3 by asset; 2 when absent.
+    """
+    groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        if Outcome(row["outcome"]).is_open:
+            groups[row["ministry"], row["control"]].append(row)
+    steps = [_step(group, criticality) for group in groups.values()]
+    return tuple(sorted(steps, key=_urgency)[:count])
+
+
+def _step(group: Sequence[Row], criticality: Mapping[AssetKey, int]) -> Step:
+    worst = min(group, key=lambda row: (-Severity(row["severity"]).rank, row["outcome"] != "fail"))
+    assets = tuple(sorted({AssetKey(row["asset"], row["kind"]) for row in group}))
+    return Step(
+        ministry=worst["ministry"],
+        control=worst["control"],
+        outcome=Outcome(worst["outcome"]),
+        severity=Severity(worst["severity"]),
+        assets=assets,
+        criticality=max(criticality.get(asset, 2) for asset in assets),
+        since=min((row["first_seen"] for row in group if row.get("first_seen")), default=None),
+        mends=worst.get("mends") or "ministry",
+        provider=worst.get("provider"),
+        message=worst["message"],
+    )
+
+
+def _urgency(step: Step) -> tuple[Any, ...]:
+    return (
+        -step.severity.rank,
+        step.outcome is not Outcome.FAIL,
+        -step.criticality,
+        step.since or "9999",
+        step.ministry,
+        step.control,
+    )
+
+
+def scorecard_document(report: Report) -> dict[str, Any]:
+    """``posture-scorecard/1``: scores as numbers with one decimal, null where nothing is known."""
+    scores = [(ministry, ministry.score) for ministry in report.ministries]
+    return {
+        "schema": "posture-scorecard/1",
+        "state": report.state,
+        "tlp": report.tlp,
+        "generated_at": report.at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "complete": report.complete,
+        "run": dict(report.run),
+        "policy": report.policy,
+        "policy_sha256": report.policy_digest,
+        "catalogue": report.catalogue_digest,
+        "model": "posture-score/1",
+        "score": None if report.state_score is None else score_document(report.state_score),
+        "ministries": [
+            {
+                "ministry": ministry.code,
+                "name": ministry.name,
+                "score": None if score is None else score_document(score),
+                "before": None if ministry.before is None else score_document(ministry.before),
+            }
+            for ministry, score in scores
+        ],
+        "first": [_step_document(step) for step in five_things(report.findings, report.criticality)],
+        "events": [dict(event) for event in report.events],
+        "findings": [dict(row) for row in report.findings],
+    }
+
+
+def score_document(score: Score) -> dict[str, Any]:
+    """One score with every pillar, cap and addend."""
+    return {
+        "grade": score.grade,
+        "label": score.label,
+        "score": _points(score.tenths),
+        "raw": _points(score.raw),
+        "coverage": _points(score.coverage),
+        "interval": [_points(score.low), _points(score.high)],
+        "tentative": score.tentative,
+        "complete": score.complete,
+        "assets": {"all": score.assets, "answered": score.answered, "clean": score.clean},
+        "pillars": [{"name": p.name, "weight": p.weight, "score": _points(p.tenths)} for p in score.pillars],
+        "caps": [
+            {
+                "rule": cap.rule,
+                "limit": _points(cap.tenths),
+                "findings": [
+                    {"asset": f.asset.name, "kind": f.asset.kind, "control": f.control, "subject": f.subject}
+                    for f in cap.findings
+                ],
+            }
+            for cap in score.caps
+        ],
+        "addends": [
+            {
+                "control": addend.control,
+                "pillar": addend.pillar,
+                "kind": str(addend.kind),
+                "weight": addend.weight,
+                "value": None if addend.value is None else round(float(addend.value), 4),
+                "deduction": round(float(addend.deduction), 4),
+                "known": addend.known,
+                "applicable": addend.applicable,
+            }
+            for addend in score.addends
+        ],
+    }
+
+
+def _points(tenths: int | None) -> float | None:
+    return None if tenths is None else tenths / 10
+
+
+def _step_document(step: Step) -> dict[str, Any]:
+    return {
+        "ministry": step.ministry,
+        "control": step.control,
+        "outcome": str(step.outcome),
+        "severity": str(step.severity),
+        "assets": [asset.name for asset in step.assets],
+        "since": step.since,
+        "mends": step.mends,
+        "provider": step.provider,
+        "message": step.message,
+    }

@@ -1,0 +1,102 @@
+"""Markdown: a document as a table, and the scorecard as one text for a ticket or a wiki."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TextIO
+
+from posture.model import Outcome
+from posture.report import MinistryReport, Report, Step, five_things
+from posture.reporters.cells import markdown
+from posture.reporters.documents import SHAPES, Column, Row, hidden_line, shape_of, split_hidden
+from posture.reporters.words import coverage, interval, of_assets
+from posture.scorecard import Score
+
+
+def write_markdown(document: Row, stream: TextIO, *, everything: bool = False) -> None:
+    """The table of a document, GitHub style."""
+    shape = shape_of(document)
+    if shape is None:
+        raise ValueError(f"no table for {document['schema']}")
+    rows, hidden = split_hidden(document[shape.rows], shape, everything=everything)
+    stream.write("\n".join(_table(shape.columns, rows)) + "\n" if rows else shape.empty + "\n")
+    if line := hidden_line(hidden):
+        stream.write(f"\n{line}\n")
+    if document.get("refusals"):
+        refusals = SHAPES["refusals"]
+        stream.write("\n" + "\n".join(_table(refusals.columns, document["refusals"])) + "\n")
+
+
+def _table(columns: Sequence[Column], rows: Iterable[Row]) -> Iterator[str]:
+    yield _row(column.title for column in columns)
+    yield _row("---" for _ in columns)
+    for row in rows:
+        yield _row(markdown(column.cell(row)) for column in columns)
+
+
+def _row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def scorecard_markdown(report: Report) -> str:
+    """The whole scorecard; every line of a scanned host is escaped."""
+    return "\n".join(_scorecard(report)) + "\n"
+
+
+def _scorecard(report: Report) -> Iterator[str]:
+    yield f"**{report.tlp}**"
+    yield ""
+    yield f"# Cyber posture: {markdown(report.state_name)}"
+    yield ""
+    if report.state_score is not None:
+        yield _sentence(report.state_score)
+        yield ""
+    yield _row(("Ministry", "Grade", "Coverage", "Could be", "Assets fully answered"))
+    yield _row(["---"] * 5)
+    for ministry in report.ministries:
+        yield _ministry_row(ministry)
+    yield from _steps(five_things(report.findings, report.criticality))
+    for ministry in report.ministries:
+        yield from _ministry(ministry, report)
+    yield ""
+    yield (
+        f"Run {markdown(report.run.get('id'))} · {markdown(report.run.get('tool'))} · {markdown(report.policy)} · "
+        f"catalogue {report.catalogue_digest} · {report.at:%Y-%m-%d %H:%M} UTC · {report.tlp}"
+    )
+
+
+def _sentence(score: Score) -> str:
+    return f"Grade **{score.label}**; coverage {coverage(score)}; {interval(score)}."
+
+
+def _ministry_row(ministry: MinistryReport) -> str:
+    score = ministry.score
+    if score is None:
+        return _row((markdown(ministry.name), "no assets", "", "", ""))
+    return _row(
+        (
+            markdown(ministry.name),
+            score.label,
+            coverage(score),
+            interval(score),
+            of_assets(score.answered, score.assets),
+        )
+    )
+
+
+def _steps(steps: Sequence[Step]) -> Iterator[str]:
+    if steps:
+        yield from ("", "## Do first", "")
+    for number, step in enumerate(steps, 1):
+        names = ", ".join(markdown(asset.name) for asset in step.assets[:5])
+        more = f" and {len(step.assets) - 5} more" if len(step.assets) > 5 else ""
+        yield f"{number}. **{step.severity}** {markdown(step.control)} on {names}{more}: {markdown(step.message)}"
+
+
+def _ministry(ministry: MinistryReport, report: Report) -> Iterator[str]:
+    rows = [row for row in report.findings if row["ministry"] == ministry.code and Outcome(row["outcome"]).is_open]
+    yield from ("", f"## {markdown(ministry.name)}", "")
+    if ministry.score is not None:
+        yield _sentence(ministry.score)
+        yield ""
+    yield from _table(SHAPES["findings"].columns, rows) if rows else ["Nothing to mend among what was seen."]

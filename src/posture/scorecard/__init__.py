@@ -1,0 +1,21 @@
+"""posture-score/1: what the current state is worth, per ministry and for the State. Pure."""
+
+from posture.scorecard.formula import MODEL, PILLARS, is_overdue, letter_of, scorecard
+from posture.scorecard.records import Addend, Cap, Pillar, Score, Scorecard, ScoredAsset, Standing, Weighed, instant
+
+__all__ = [
+    "MODEL",
+    "PILLARS",
+    "Addend",
+    "Cap",
+    "Pillar",
+    "Score",
+    "Scorecard",
+    "ScoredAsset",
+    "Standing",
+    "Weighed",
+    "instant",
+    "is_overdue",
+    "letter_of",
+    "scorecard",
+]

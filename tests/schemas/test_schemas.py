@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from posture.errors import UsageError
+from posture.model import Outcome, Reason, Severity
+from posture.report import narrow, scorecard_document
+from posture.schemas import NAMES, schema
+from tests.reporters import sample
+
+INVENTORY: dict[str, Any] = {
+    "format": "posture-inventory/1",
+    "state": {"code": "LC", "name": "Saint Lucia", "timezone": "America/St_Lucia"},
+    "operator": {"name": "CERT-LC", "contact": "soc@cert.example", "url": ""},
+    "authorisation": [
+        {
+            "id": "lc-2026-001", "owner": "Ministry of Finance", "officer": "Permanent Secretary", "basis": "consent",
+            "reference": "Letter MF/ICT/2026/41", "document": "", "emergency": "", "not_before": "2026-01-01",
+            "not_after": "2026-12-31", "classes": ["passive", "client"], "zones": ["finance.gov.example"],
+            "exclude": [], "networks": ["198.51.100.0/24"], "hosted_classes": ["client"], "ports": ["25", "1-1024"],
+            "lab": False, "limits": {"connections_per_address": 2},
+            "third_party": [{"party": "C", "networks": ["192.0.2.0/28"], "classes": ["client"], "reference": "t"}],
+            "blackout": [{"when": "Mon-Fri 08:00-17:00", "classes": ["active"]}],
+        }
+    ],
+    "ministry": [
+        {
+            "code": "finance", "name": "Ministry of Finance", "authorisation": "lc-2026-001",
+            "asset": [{"name": "www.finance.gov.example", "ports": [80, "8443/https"], "mail": []}],
+        }
+    ],
+    "lab_port": [{"address": "127.0.20.1", "port": 443, "to": 20443, "proto": "tcp"}],
+}  # fmt: skip
+TASK = {
+    "ministry": "finance", "asset": "www.finance.gov.example", "check": "tls", "class": "client",
+    "address": "198.51.100.7", "port": 443, "authorisation": "lc-2026-001",
+}  # fmt: skip
+REFUSAL = {"asset": "a.test", "class": "active", "address": "192.0.2.1", "code": "E-SCOPE-004", "text": "Add it."}
+DOCUMENTS: dict[str, dict[str, Any]] = {
+    "inventory": INVENTORY,
+    "plan": {"schema": "posture-plan/1", "tasks": [TASK, TASK | {"address": None, "port": None}], "refusals": [REFUSAL]},
+    "runs": {"schema": "posture-runs/1", "runs": [sample.RUN, sample.RUN | {"ended_at": None, "state": "running"}]},
+    "findings": sample.findings(),
+    "drift": sample.drift(),
+    "trend": {
+        "schema": "posture-trend/1",
+        "points": [
+            {
+                "run": "R-20261123T210000Z-4f2a", "at": "2026-11-23T21:04:31Z", "ministry": "finance", "score": 59.0,
+                "grade": "D", "coverage": 98.7, "fixed": 1, "newly_failed": 2, "newly_known": 0, "newly_unknown": 0,
+                "inventory": 0, "catalogue": 0,
+            }
+        ],
+    },
+    "scorecard": scorecard_document(sample.report()),
+    "controls": {
+        "schema": "posture-controls/1",
+        "controls": [
+            {"id": one.id, "title": one.title, "check": one.family, "class": str(one.probe_class),
+             "severity": str(one.severity), "kind": str(one.kind)}
+            for one in sample.controls().values()
+        ],
+    },
+    "errors": {
+        "schema": "posture-errors/1",
+        "errors": [{"code": "E-INV-001", "file": "i.toml", "line": 3, "field": "name", "message": "M.", "next": "N."}],
+    },
+    "export": {"schema": "posture-export/1", "record": "finding", "state": "LC", "ministry": "finance", "body": {}},
+}  # fmt: skip
+
+
+def validator(name: str) -> Draft202012Validator:
+    return Draft202012Validator(json.loads(schema(name)))
+
+
+def faults(name: str, document: Any) -> list[str]:
+    return [fault.message for fault in validator(name).iter_errors(json.loads(json.dumps(document)))]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_schema_is_a_schema_and_accepts_what_the_contract_shows(name: str) -> None:
+    Draft202012Validator.check_schema(json.loads(schema(name)))
+    assert faults(name, DOCUMENTS[name]) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_schema_refuses_a_document_that_lacks_any_required_field(name: str) -> None:
+    for required in json.loads(schema(name))["required"]:
+        broken = copy.deepcopy(DOCUMENTS[name])
+        del broken[required]
+        assert faults(name, broken), required
+
+
+def test_schema_refuses_another_documents_name() -> None:
+    for name in NAMES:
+        key = "format" if name == "inventory" else "schema"
+        assert faults(name, DOCUMENTS[name] | {key: "posture-other/1"})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"outcome": "unknown", "reason": None},
+        {"outcome": "pass", "reason": "timeout"},
+        {"outcome": "maybe"},
+        {"severity": "urgent"},
+        {"kind": "server"},
+        {"stale": None},
+        {"code": "scope"},
+    ],
+)
+def test_finding_that_breaks_the_contract_is_refused(changes: dict[str, Any]) -> None:
+    broken = sample.row(sample.WWW, "tls.hsts.policy", "pass") | changes
+    assert faults("findings", sample.findings([broken]))
+
+
+def test_narrowed_and_empty_scorecards_are_valid() -> None:
+    assert faults("scorecard", scorecard_document(narrow(sample.report(), ["health"]))) == []
+    assert faults("scorecard", scorecard_document(sample.report([], drift_document=None, previous=None))) == []
+
+
+def test_schema_lists_exactly_the_words_of_the_model() -> None:
+    finding = json.loads(schema("findings"))["$defs"]["finding"]["properties"]
+    assert finding["outcome"]["enum"] == [str(one) for one in Outcome]
+    assert finding["severity"]["enum"] == [str(one) for one in Severity]
+    assert finding["reason"]["anyOf"][0]["enum"] == [str(one) for one in Reason]
+
+
+def test_unknown_schema_names_the_known_ones() -> None:
+    with pytest.raises(
+        UsageError, match="inventory, plan, runs, findings, drift, trend, scorecard, controls, errors, export"
+    ):
+        schema("../errors")
