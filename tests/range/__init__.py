@@ -1,0 +1,1 @@
+"""The practice range stands, answers real clients, changes and goes away."""
