@@ -1,0 +1,38 @@
+"""Global options may stand before or after the command's name: they are moved to the front before parsing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+# Option -> whether it takes a value.
+GLOBAL_OPTIONS = {
+    "--db": True,
+    "--config": True,
+    "--resolver": True,
+    "--ca-file": True,
+    "--trust-anchor": True,
+    "--log-format": True,
+    "--lab": False,
+    "--quiet": False,
+    "-q": False,
+    "--verbose": False,
+    "-v": False,
+}
+
+
+def hoist(arguments: Sequence[str]) -> list[str]:
+    """The arguments with every global option first; what follows ``--`` stays where it is."""
+    front: list[str] = []
+    rest: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        name, equals, _ = word.partition("=")
+        if word == "--":
+            rest += [word, *words]
+        elif name not in GLOBAL_OPTIONS or (equals and not GLOBAL_OPTIONS[name]):
+            rest.append(word)
+        elif GLOBAL_OPTIONS[name] and not equals:
+            front += [word, *(value for value in [next(words, None)] if value is not None)]
+        else:
+            front.append(word)
+    return front + rest

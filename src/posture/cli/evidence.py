@@ -1,0 +1,60 @@
+"""Evidence: controls, explain."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from posture.cli.app import EVIDENCE, app
+from posture.cli.result import Result
+
+
+@app.command(rich_help_panel=EVIDENCE, epilog="Example: posture controls --check email --format json")
+def controls(
+    check: Annotated[
+        list[str] | None, typer.Option("--check", metavar="tls|dns|email|web|services", help="Only this family.")
+    ] = None,
+    output: Annotated[str, typer.Option("--format", metavar="table|json", help="Of stdout.")] = "table",
+) -> Result:
+    """The catalogue of controls, with class, severity and kind."""
+    from posture.checks import catalogue
+    from posture.errors import UsageError
+    from posture.plan.selection import CHECKS
+
+    for name in check or []:
+        if name not in CHECKS:
+            raise UsageError(f"no check {name!r}. Choose among {', '.join(CHECKS)}.")
+    families = {CHECKS[name] for name in check or []}
+    rows = [
+        {
+            "id": control.id,
+            "title": control.title,
+            "check": control.family,
+            "class": str(control.probe_class),
+            "severity": str(control.severity),
+            "kind": str(control.kind),
+        }
+        for control in catalogue().values()
+        if not families or control.family in families
+    ]
+    return Result(document={"schema": "posture-controls/1", "controls": rows}, format=output)
+
+
+@app.command(rich_help_panel=EVIDENCE, epilog="Example: posture explain tls.protocol.legacy")
+def explain(
+    control: Annotated[str, typer.Argument(metavar="ID", help="A control's id; 'posture controls' lists them.")],
+) -> Result:
+    """One control in full: what is looked at, what passes, why it matters, how to mend it."""
+    from difflib import get_close_matches
+
+    from posture.checks import catalogue
+    from posture.checks.document import explain as text_of
+    from posture.errors import UsageError
+
+    known = catalogue()
+    if control not in known:
+        near = get_close_matches(control, known, n=3, cutoff=0.4)
+        hint = f"Did you mean {', '.join(near)}?" if near else "'posture controls' lists them."
+        raise UsageError(f"no control {control!r}. {hint}")
+    return Result(text=text_of(known[control]))

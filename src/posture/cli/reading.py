@@ -1,0 +1,138 @@
+"""Commands that only read the history: runs, findings, drift, scorecard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from posture.cli.result import Result
+from posture.cli.wiring import config_of, inventory_of
+from posture.errors import UsageError
+from posture.model import Outcome, Severity
+
+if TYPE_CHECKING:
+    from posture.cli.app import Settings
+
+# The worst first; within one outcome by severity.
+_ORDER = {name: place for place, name in enumerate(("fail", "warn", "unknown", "info", "pass", "not_applicable"))}
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """The selectors of ``posture findings`` as typed."""
+
+    ministries: tuple[str, ...] = ()
+    assets: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
+    controls: tuple[str, ...] = ()
+    severity: str | None = None
+    outcome: str | None = None
+    run: str | None = None
+    since: str | None = None
+    until: str | None = None
+    vantage: str | None = None
+
+
+def severity_of(text: str) -> Severity | None:
+    """The threshold of --fail-on; None for ``none``.
+
+    Raises:
+        UsageError: no such severity.
+    """
+    if text == "none":
+        return None
+    try:
+        return Severity(text)
+    except ValueError:
+        raise UsageError(f"no severity {text!r}. Choose among none, {', '.join(Severity)}.") from None
+
+
+def show_runs(settings: Settings, vantage: str | None, output: str) -> Result:
+    from posture import history
+    from posture.store import Store
+
+    with Store.open(config_of(settings).db, write=False) as store:
+        return Result(document=history.runs(store, vantage), format=output)
+
+
+def show_findings(settings: Settings, filters: Filters, fail_on: str, output: str) -> Result:
+    from posture import history
+    from posture.scan.ended import reaches
+    from posture.store import Store
+
+    threshold = severity_of(fail_on)
+    select = history.Selectors(
+        ministries=filters.ministries,
+        assets=tuple(name.lower().rstrip(".") for name in filters.assets),
+        checks=filters.checks,
+        controls=filters.controls,
+        severity=filters.severity,
+        outcomes=_outcomes(filters.outcome),
+        since=filters.since,
+        until=filters.until,
+    )
+    with Store.open(config_of(settings).db, write=False) as store:
+        document = history.state(store, run=filters.run, vantage=filters.vantage, select=select)
+    rows = document["findings"]
+    if output == "table":
+        document = {**document, "findings": sorted(rows, key=_worst_first)}
+    reached = threshold is not None and any(reaches(row, threshold) for row in rows)
+    return Result(document=document, format=output, exit_code=int(reached), everything=filters.outcome is not None)
+
+
+def _outcomes(text: str | None) -> tuple[str, ...]:
+    if text is None or text == "all":
+        return ()
+    chosen = tuple(word.strip() for word in text.split(","))
+    for word in chosen:
+        if word not in set(Outcome):
+            raise UsageError(f"no outcome {word!r}. Choose among all, {', '.join(Outcome)}.")
+    return chosen
+
+
+def _worst_first(row: dict[str, Any]) -> tuple[int, int, str, str, str]:
+    return (_ORDER[row["outcome"]], -Severity(row["severity"]).rank, row["ministry"], row["asset"], row["control"])
+
+
+def show_drift(
+    settings: Settings,
+    before: str,
+    after: str,
+    ministries: tuple[str, ...],
+    vantage: str | None,
+    fail_on: str,
+    output: str,
+) -> Result:
+    from posture import history
+    from posture.store import Store
+
+    threshold = severity_of(fail_on)
+    with Store.open(config_of(settings).db, write=False) as store:
+        document = history.compare(store, before, after, vantage=vantage, ministries=ministries)
+    worse = [] if document["suspect"] else [row for row in document["events"] if row["kind"] in ("new", "regressed")]
+    reached = threshold is not None and any(Severity(row["severity"]).rank >= threshold.rank for row in worse)
+    return Result(document=document, format=output, exit_code=int(reached))
+
+
+def write_scorecard(
+    settings: Settings,
+    out: Path,
+    ministries: tuple[str, ...],
+    output: str,
+    single_file: bool,
+    tlp: str,
+    run: str | None,
+    vantage: str | None,
+) -> Result:
+    from posture.reporters import write_site
+    from posture.scan import report_of
+
+    config = config_of(settings)
+    inventory, _ = inventory_of(settings, None)
+    report = report_of(config, inventory, run=run, vantage=vantage)
+    try:
+        page = write_site(report, out, ministries=ministries, single_file=single_file, tlp=tlp, format=output)
+    except OSError as fault:
+        raise UsageError(f"{out} cannot be written: {fault.strerror}. Choose another folder with --out.") from fault
+    return Result(text=f"{page}\n")

@@ -1,0 +1,19 @@
+"""What a command returns. Commands never print; posture.cli.printer does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """``document`` is data for stdout, rendered as ``format``; ``text`` is said on stdout as it is;
+    ``remark`` goes to stderr, so that stdout stays data only. ``everything``: a table hides nothing."""
+
+    document: dict[str, Any] | None = None
+    text: str = ""
+    remark: str = ""
+    format: str = "table"
+    exit_code: int = 0
+    everything: bool = False

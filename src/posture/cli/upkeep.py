@@ -1,0 +1,28 @@
+"""Upkeep: schema, doctor."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from posture.cli.app import UPKEEP, app, settings_of
+from posture.cli.result import Result
+
+
+@app.command(rich_help_panel=UPKEEP, epilog="Example: posture schema findings > findings.schema.json")
+def schema(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="inventory, plan, runs, findings, drift, ...")],
+) -> Result:
+    """The published JSON Schema of a document."""
+    from posture.schemas import schema as text_of
+
+    return Result(text=text_of(name))
+
+
+@app.command(rich_help_panel=UPKEEP, epilog="Example: posture doctor")
+def doctor(ctx: typer.Context) -> Result:
+    """What works on this machine, what is degraded and how to mend it. Sends nothing but DNS to our resolver."""
+    from posture.cli.wiring import run_doctor
+
+    return run_doctor(settings_of(ctx))

@@ -1,0 +1,72 @@
+"""The last words of a scan: what got worse, the five things to do first, the next command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from posture.report import five_things
+from posture.reporters.cells import terminal
+
+if TYPE_CHECKING:
+    from posture.scan import Ended
+
+SHOWN = 10
+WORSE = ("new", "regressed")
+
+
+def after_scan(ended: Ended) -> str:
+    """Plain text for stdout."""
+    return "\n".join(_lines(ended)) + "\n"
+
+
+def _lines(ended: Ended) -> Iterator[str]:
+    counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(ended.outcomes.items()))
+    yield f"{ended.run['id']}  {ended.run['state']}  {counts or 'nothing judged'}"
+    if ended.quarantine:
+        yield f"quarantined: {ended.quarantine}; nothing of this run is believed. 'posture doctor' says more."
+    for name in ended.silent:
+        yield f"no answer at all: {name}"
+    if ended.lapsed:
+        yield f"not in force, so not looked at: {', '.join(ended.lapsed)}"
+    yield from (f"note: {note}" for note in ended.notes)
+    yield from _worse(ended)
+    yield from _first(ended)
+    yield ""
+    yield f"Next: {_following(ended)}"
+
+
+def _worse(ended: Ended) -> Iterator[str]:
+    """What is open that was not, since the last complete run."""
+    if not ended.drift:
+        return
+    events = [event for event in ended.drift["events"] if event["kind"] in WORSE and not event.get("initial")]
+    mended = sum(event["kind"] == "fixed" for event in ended.drift["events"])
+    yield ""
+    if ended.drift.get("suspect"):
+        yield "So much changed at once that this run is marked suspect: look at the link and the resolver first."
+    yield f"Since the last complete run: {len(events)} got worse, {mended} fixed."
+    for event in events[:SHOWN]:
+        yield f"  worse  {event['severity']:<8} {terminal(event['asset'])}  {event['control']}: {terminal(event['message'])}"
+    if len(events) > SHOWN:
+        yield f"  and {len(events) - SHOWN} more: posture drift"
+
+
+def _first(ended: Ended) -> Iterator[str]:
+    steps = five_things(ended.state_rows, ended.criticality)
+    if not steps:
+        return
+    yield ""
+    yield "To do first:"
+    for place, step in enumerate(steps, 1):
+        where = step.assets[0].name if len(step.assets) == 1 else f"{len(step.assets)} assets"
+        yield f"  {place}. {step.severity:<8} {step.ministry}: {terminal(where)}  {step.control}"
+        yield f"     {terminal(step.message)}"
+
+
+def _following(ended: Ended) -> str:
+    if ended.signal is not None:
+        return "posture scan --resume goes on where this one stopped"
+    if ended.quarantine:
+        return "posture doctor"
+    return "posture scorecard --out site, or posture findings"

@@ -1,0 +1,96 @@
+"""What works on this machine, what is degraded, and how to mend it. Sends nothing but DNS to our own resolver."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import metadata
+
+import posture
+from posture.config import Config
+from posture.errors import ConfigurationError
+from posture.net.resolver import RunResolver, system_resolver
+from posture.net.selftest import SelfTest, dnssec_works, selftest
+
+OK, DEGRADED, BROKEN = "ok", "degraded", "broken"
+# What a program would add; none of the controls of this release needs one.
+PROGRAMS = {
+    "nmap": "service versions will come from it in a later release",
+    "sslyze": "ROBOT, Heartbleed and renegotiation tests will come from it in a later release",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """One line of the examination. ``mend`` is empty when all is well."""
+
+    state: str
+    subject: str
+    finding: str
+    mend: str = ""
+
+
+async def examine(config: Config, at: datetime) -> tuple[Remark, ...]:
+    """All remarks, in reading order; a ``broken`` one means that a scan could not be believed."""
+    return (*_installation(), *(await _network(config, at)), *_files(config))
+
+
+def _installation() -> Iterator[Remark]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    yield Remark(OK, "posture", f"{posture.__version__} on Python {version}, SQLite {sqlite3.sqlite_version}")
+    installed = ", ".join(f"{name} {metadata.version(name)}" for name in ("dnspython", "cryptography", "pyOpenSSL"))
+    if dnssec_works():
+        yield Remark(OK, "DNSSEC library", f"a test signature validates ({installed})")
+    else:
+        yield Remark(
+            BROKEN,
+            "DNSSEC library",
+            f"no signature can be validated: these do not go together ({installed})",
+            "pip install -r requirements/pip.txt",
+        )
+    for program, purpose in PROGRAMS.items():
+        found = shutil.which(program)
+        where = found or f"not on the path; {purpose}"
+        yield Remark(OK if found else DEGRADED, program, where, "" if found else f"install {program}, or leave it")
+
+
+async def _network(config: Config, at: datetime) -> list[Remark]:
+    address = config.resolver or system_resolver()
+    if address is None:
+        return [Remark(BROKEN, "resolver", "none is configured and the system names none", "--resolver ADDR[:PORT]")]
+    resolver = RunResolver(*address)
+    try:
+        seen = await selftest(resolver, trust_anchor=config.trust_anchor, at=at)
+    except ConfigurationError as fault:
+        return [Remark(BROKEN, "trust anchor", str(fault), "--trust-anchor FILE")]
+    finally:
+        await resolver.aclose()
+    return _seen(seen, f"{address[0]} port {address[1]}")
+
+
+def _seen(seen: SelfTest, where: str) -> list[Remark]:
+    if not seen.resolver_answers:
+        return [Remark(BROKEN, "resolver", f"{where} does not answer", "--resolver ADDR[:PORT]")]
+    remarks = [Remark(OK, "resolver", f"{where} answers")]
+    if not seen.clock_offset_ok:
+        remarks.append(Remark(BROKEN, "clock", "; ".join(seen.notes), "set the clock (timedatectl, NTP)"))
+    if seen.passes_dnssec and seen.validates:
+        remarks.append(Remark(OK, "DNSSEC", "the root's signatures arrive and validate against the trust anchor"))
+    else:
+        mend = "use a resolver that hands DNSSEC signatures on; until then dns.dnssec.* is unknown"
+        remarks.append(Remark(DEGRADED, "DNSSEC", "; ".join(seen.notes) or "signatures do not validate", mend))
+    if seen.ipv6:
+        remarks.append(Remark(OK, "IPv6", "there is a route"))
+    else:
+        remarks.append(Remark(DEGRADED, "IPv6", "no route: IPv6 addresses are unknown from here", "optional"))
+    return remarks
+
+
+def _files(config: Config) -> Iterator[Remark]:
+    yield Remark(OK, "configuration", str(config.path) if config.path else "no posture.toml; defaults hold")
+    for name, path in (("inventory", config.inventory), ("history", config.db)):
+        yield Remark(OK, name, f"{path}{'' if path.exists() else ' (not there yet)'}")

@@ -1,0 +1,54 @@
+"""What is read back from the history after a scan: the state, the drift, the report for the site."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from posture import history
+from posture.checks import catalogue
+from posture.config import Config
+from posture.errors import UsageError
+from posture.inventory.records import Inventory
+from posture.policy import load_policy, parse_policy
+from posture.report import Report, assemble
+from posture.store import Store
+
+
+def drift_document(db: Path, before: str, after: str, *, vantage: str | None = None) -> dict[str, Any]:
+    """``posture-drift/1`` between two runs of a database."""
+    with Store.open(db, write=False) as store:
+        return history.compare(store, before, after, vantage=vantage)
+
+
+def report_of(
+    config: Config,
+    inventory: Inventory,
+    *,
+    run: str | None = None,
+    vantage: str | None = None,
+    refusals: tuple[dict[str, Any], ...] = (),
+) -> Report:
+    """The report of the current state, or of one run, compared with the complete run before.
+
+    Raises:
+        UsageError: no such database or run, or nothing has been scanned yet.
+    """
+    with Store.open(config.db, write=False) as store:
+        document = history.state(store, run=run, vantage=vantage)
+        if document["run"] is None:
+            raise UsageError(f"{config.db} holds no finished run yet. Scan first: posture scan.")
+        drift = history.latest_drift(store, vantage) if run is None else None
+        before = history.state(store, at=drift["from"]["ended_at"], vantage=vantage) if drift else None
+        recorded = store.reader.policy(history.resolve_run(store, document["run"]["id"]))
+    return assemble(
+        inventory,
+        document,
+        parse_policy(recorded.body) if recorded else load_policy(),
+        catalogue(),
+        datetime.now(UTC),
+        drift_document=drift,
+        previous=before["findings"] if before else None,
+        refusals=refusals,
+    )

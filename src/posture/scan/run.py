@@ -1,0 +1,315 @@
+"""The run itself: self-test, plan, probe, judge, look twice at what changed, fold into the history."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol
+
+import posture
+from posture import history
+from posture.drift import Key, changed_subjects
+from posture.engine.local import run as run_tasks
+from posture.errors import NothingToScan, UsageError
+from posture.model import Answer, Finding, Reason, Unobserved
+from posture.net.broker import Broker
+from posture.net.governor import Governor
+from posture.net.resolver import RunResolver
+from posture.net.selftest import SelfTest, selftest
+from posture.plan import Plan
+from posture.probes import PROBES
+from posture.report import Row
+from posture.scan.ended import Ended
+from posture.scan.terms import Terms, authorisation_digest, declared
+from posture.scan.vantage import limited_by, port_25_is_blocked
+from posture.scorecard import ScoredAsset, Standing, scorecard
+from posture.store import AssetEntry, OpenRun, Question, RunStart, ScoreRow, Store
+from posture.task import Task
+
+RECHECK_AFTER = 60.0  # seconds before a change is looked at again; none in a lab
+BUDGET = 6 * 3600.0  # seconds for a whole run
+TOOL = f"posture {posture.__version__}"
+
+
+class Progress(Protocol):
+    """Who watches a run."""
+
+    def started(self, tasks: Sequence[Task]) -> None: ...
+    def finished(self, task: Task, answer: Answer) -> None: ...
+    def said(self, remark: str) -> None: ...
+    def ended(self) -> None: ...
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def scan(
+    terms: Terms, *, progress: Progress, resume: bool = False, clock: Callable[[], datetime] = utc_now
+) -> Ended:
+    """A whole scan. One SIGINT or SIGTERM ends it early and keeps what is finished; a second SIGINT aborts.
+
+    Args:
+        resume: go on with this database's interrupted run when there is one on the same terms.
+
+    Raises:
+        NothingToScan: nothing was sent: no authorisation, nothing in scope, or another scan holds the database.
+        UsageError: the interrupted run was on other terms.
+        StoreError: the history cannot be written; finished results are kept.
+    """
+    started_at = clock()
+    terms.must_be_allowed(started_at)
+    resolver = terms.resolver()
+    with Store.open(terms.config.db, write=True) as store, _interruptible() as stop:
+        try:
+            # A lab's names are nobody's: only public ones tell from where we look.
+            seen = await selftest(resolver, trust_anchor=terms.config.trust_anchor, at=started_at)
+            plan = terms.no_plan() if seen.quarantine else await terms.plan(resolver, started_at)
+            if not plan.tasks and not seen.quarantine:
+                raise NothingToScan(_nothing(plan))
+            run = _open(store, _run_start(terms, plan, started_at), resume)
+            running = _Running(terms, plan, store, run, resolver, progress, stop, clock)
+            return await running.whole(seen)
+        finally:
+            progress.ended()
+            await resolver.aclose()
+
+
+def _nothing(plan: Plan) -> str:
+    reasons = sorted({f"{refusal.code} {refusal.text}" for refusal in plan.refusals})
+    shown = "\n  ".join(reasons[:5])
+    return f"nothing in scope may be asked; nothing was sent. 'posture plan' lists every refusal.\n  {shown}".rstrip()
+
+
+def _run_start(terms: Terms, plan: Plan, at: datetime) -> RunStart:
+    inventory, selection = terms.inventory, terms.selection
+    chosen = {
+        "ministries": list(selection.ministries),
+        "assets": list(selection.assets),
+        "checks": list(selection.checks),
+        "controls": list(selection.controls),
+    }
+    return RunStart(
+        started_at=at,
+        state=inventory.state.code,
+        timezone=inventory.state.timezone,
+        tool=TOOL,
+        policy=terms.policy,
+        controls=tuple(control.id for control in plan.controls),
+        inventory_digest=inventory.digest,
+        authorisation_digest=authorisation_digest(inventory),
+        ministries={ministry.code: ministry.name for ministry in inventory.ministries},
+        assets=tuple(AssetEntry(asset.ministry, declared(asset)) for asset in inventory.assets),
+        planned=tuple(plan.questions()),
+        vantage=terms.config.vantage,
+        selectors={name: values for name, values in chosen.items() if values},
+        reference=terms.reference,
+        lab=terms.lab,
+    )
+
+
+def _open(store: Store, start: RunStart, resume: bool) -> OpenRun:
+    """The run to record in: a new one, or with ``resume`` the one that was interrupted."""
+    leftover = store.leftover(start.vantage) if resume else None
+    if leftover is None:
+        return store.begin(start)
+    if changed := leftover.differs_from(start):
+        raise UsageError(
+            f"{leftover.run.id} cannot be resumed: {', '.join(changed)} changed since it began. "
+            "Scan without --resume: what it found is kept."
+        )
+    return leftover
+
+
+@contextmanager
+def _interruptible() -> Iterator[_Interruption]:
+    """SIGINT and SIGTERM ask for an early end; a second SIGINT is Python's own."""
+    loop, asked = asyncio.get_running_loop(), _Interruption()
+
+    def ask(number: signal.Signals) -> None:
+        asked.signal = asked.signal or number
+        asked.event.set()
+        loop.remove_signal_handler(signal.SIGINT)
+
+    handled: list[signal.Signals] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, ask, number)
+            handled.append(number)
+        except (ValueError, RuntimeError):  # not the main thread: whoever runs us handles signals
+            break
+    try:
+        yield asked
+    finally:
+        for number in handled:
+            loop.remove_signal_handler(number)
+
+
+@dataclass(slots=True)
+class _Interruption:
+    event: asyncio.Event = field(default_factory=asyncio.Event)
+    signal: signal.Signals | None = None
+
+
+@dataclass(slots=True)
+class _Running:
+    """One run under way."""
+
+    terms: Terms
+    plan: Plan
+    store: Store
+    run: OpenRun
+    resolver: RunResolver
+    progress: Progress
+    stop: _Interruption
+    clock: Callable[[], datetime]
+    answered: dict[Question, Answer] = field(default_factory=dict)
+
+    async def whole(self, seen: SelfTest) -> Ended:
+        self.run.settle_all(
+            ((settled.key, settled.probe, settled.subject), settled.answer, settled.authorisation)
+            for settled in self.plan.settled
+        )
+        if seen.quarantine:
+            return self._quarantined(seen.quarantine, seen.notes)
+        known = history.last_known(self.store, self.terms.config.vantage)
+        tasks = self._set_aside(seen)
+        broker = self._broker()
+        await self._ask(tasks, broker)
+        self._believe_port_25()
+        if not self.stop.event.is_set():
+            await self._look_again(known, tasks, broker)
+        return self._close(seen.notes)
+
+    def _set_aside(self, seen: SelfTest) -> list[Task]:
+        """The tasks to run: without those answered before the interruption, and those that cannot be seen from here."""
+        done = self.run.done()
+        tasks = []
+        for task in self.plan.tasks:
+            if (task.key, task.probe, task.subject) in done:
+                continue
+            if why := limited_by(task, seen):
+                self._record(task, Unobserved(Reason.VANTAGE_LIMITED, self.clock(), why))
+            else:
+                tasks.append(task)
+        return tasks
+
+    def _broker(self) -> Broker:
+        return Broker(
+            self.terms.scope,
+            Governor(),
+            clock=self.clock,
+            user_agent=self.terms.user_agent,
+            resolver=self.resolver,
+            roots=self.terms.reference.roots,
+            lab_ports=self.terms.inventory.lab_ports,
+        )
+
+    async def _ask(self, tasks: Sequence[Task], broker: Broker) -> None:
+        self.progress.started(tasks)
+        probes = {probe.name: probe for probe in PROBES}
+        async with aclosing(run_tasks(tasks, probes, broker, budget=BUDGET, stop=self.stop.event)) as answers:
+            async for task, answer in answers:
+                if not (isinstance(answer, Unobserved) and answer.reason is Reason.STOPPED):
+                    self._record(task, answer)
+                self.progress.finished(task, answer)
+
+    def _record(self, task: Task, answer: Answer) -> None:
+        self.run.record(task, answer)
+        self.answered[task.key, task.probe, task.subject] = answer
+
+    def _believe_port_25(self) -> None:
+        """When no mail exchanger at all let us in, it is our own line that blocks port 25."""
+        on_25 = [task for task in self.plan.tasks if task.port == 25 and task.subject.startswith("mx:")]
+        if port_25_is_blocked(on_25, self.answered):
+            blocked = Unobserved(Reason.VANTAGE_LIMITED, self.clock(), "outbound port 25 seems to be blocked here")
+            for task in on_25:
+                self._record(task, blocked)
+
+    async def _look_again(self, known: dict[Key, Finding], tasks: Sequence[Task], broker: Broker) -> None:
+        """A change is believed only when a second look in the same run sees it too."""
+        asked = {(task.key, task.probe, task.subject) for task in tasks}
+        changed = changed_subjects(known, self.run.judged(self.clock()), asked)
+        again = [task for task in tasks if (task.key, task.probe, task.subject) in changed]
+        if not again:
+            return
+        if not self.terms.lab:
+            self.progress.said(f"{len(again)} answers changed; looking again in {RECHECK_AFTER:.0f} s")
+            await _pause(RECHECK_AFTER, self.stop.event)
+        self.resolver.forget()
+        first = {question: self.answered.get(question) for question in changed}
+        await self._ask(again, broker)
+        self._keep_agreed(first, again)
+
+    def _keep_agreed(self, first: dict[Question, Answer | None], again: Collection[Task]) -> None:
+        """A second look that saw nothing does not wipe out what the first one saw."""
+        for task in again:
+            question = (task.key, task.probe, task.subject)
+            before, now = first.get(question), self.answered.get(question)
+            if isinstance(now, Unobserved) and before is not None and not isinstance(before, Unobserved):
+                self._record(task, before)
+
+    def _quarantined(self, why: str, notes: tuple[str, ...]) -> Ended:
+        closed = self.run.close((), "quarantined", self.clock())
+        return self._ended(closed.run.document(), (), notes, quarantine=why)
+
+    def _close(self, notes: tuple[str, ...]) -> Ended:
+        interrupted = self.stop.event.is_set()
+        at = self.clock()
+        silent = self._silent()
+        closed = self.run.close(self.run.judged(at), "stopped" if interrupted else "complete", at)
+        ended = self._ended(closed.run.document(), silent, notes)
+        if not interrupted:
+            self.store.record_scores(closed.run, self._scores(ended.state_rows, at))
+        return ended
+
+    def _silent(self) -> tuple[str, ...]:
+        """Assets that were asked and of which nothing at all answered."""
+        asked = {task.key for task in self.plan.tasks}
+        settled = {(settled.key, settled.probe, settled.subject) for settled in self.plan.settled}
+        heard = {
+            question[0]
+            for question, stored in self.run.answers()
+            if question not in settled and not isinstance(stored.answer, Unobserved)
+        }
+        return tuple(sorted(key.name for key in asked - heard))
+
+    def _ended(self, run: Row, silent: tuple[str, ...], notes: tuple[str, ...], *, quarantine: str = "") -> Ended:
+        vantage = self.terms.config.vantage
+        own = history.state(self.store, run=str(run["id"]), vantage=vantage)["findings"]
+        state = history.state(self.store, vantage=vantage)["findings"]
+        return Ended(
+            run=run,
+            rows=tuple(own),
+            state_rows=tuple(state),
+            drift=None if quarantine or self.stop.event.is_set() else history.latest_drift(self.store, vantage),
+            criticality={asset.key: asset.criticality for asset in self.terms.inventory.assets},
+            notes=(*notes, *self.plan.notes),
+            silent=silent,
+            lapsed=tuple(sorted(authorisation.id for authorisation in self.terms.scope.ended(self.clock()))),
+            quarantine=quarantine,
+            signal=self.stop.signal,
+        )
+
+    def _scores(self, rows: Iterable[Row], at: datetime) -> dict[str, ScoreRow]:
+        from posture.checks import catalogue
+
+        assets = [ScoredAsset(asset.key, asset.ministry, asset.criticality) for asset in self.terms.inventory.assets]
+        card = scorecard(map(Standing.of, rows), assets, self.terms.policy, catalogue(), at=at)
+        scores = {"": card.state, **{score.ministry: score for score in card.ministries}}
+        return {
+            name: ScoreRow(score.tenths, score.low, score.high, score.coverage, score.grade or "")
+            for name, score in scores.items()
+        }
+
+
+async def _pause(seconds: float, stop: asyncio.Event) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return

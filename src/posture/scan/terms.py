@@ -1,0 +1,134 @@
+"""What a run is made on: inventory, scope, policy, selection, reference data. Decided before anything is sent."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import certifi
+
+import posture
+from posture.checks import Declared, Reference
+from posture.config import Config
+from posture.errors import ConfigurationError, NothingToScan
+from posture.inventory.records import Asset, Inventory
+from posture.net.resolver import RunResolver, system_resolver
+from posture.plan import Plan, Selection, make_plan
+from posture.plan.selection import check_selection
+from posture.policy import DEFAULT, Policy, load_policy
+from posture.scope import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The terms of one run. ``reference`` holds the trust store that this run judges by."""
+
+    config: Config
+    inventory: Inventory
+    scope: Scope
+    policy: Policy
+    selection: Selection
+    reference: Reference
+    lab: bool
+
+    @property
+    def user_agent(self) -> str:
+        """Says who we are and whom to ask (RFC 9110 section 10.1.5)."""
+        operator = self.inventory.operator
+        return f"posture/{posture.__version__} (+{operator.url or 'mailto:' + operator.contact})"
+
+    def resolver(self) -> RunResolver:
+        """Our own resolver, with an empty cache.
+
+        Raises:
+            ConfigurationError: none is configured and the system names none.
+        """
+        address = self.config.resolver or system_resolver()
+        if address is None:
+            raise ConfigurationError("no DNS resolver. Name one: --resolver 192.0.2.53, or resolver in posture.toml.")
+        return RunResolver(*address)
+
+    async def plan(self, resolver: RunResolver, at: datetime) -> Plan:
+        return await make_plan(self.inventory, self.scope, resolver, self.policy, self.selection, at)
+
+    def no_plan(self) -> Plan:
+        """The plan of a run that may ask nothing, because nothing it saw could be believed."""
+        return Plan((), (), (), self.selection.chosen_controls(self.policy), self.inventory.assets)
+
+    def must_be_allowed(self, at: datetime) -> None:
+        """Refuses a run under which nothing may be sent at all.
+
+        Raises:
+            NothingToScan: no authorisation is in force, or nobody could be asked about the scans.
+        """
+        if not self.scope.in_force(at):
+            which = ", ".join(self.inventory.authorisations) or "the inventory has none"
+            raise NothingToScan(
+                f"no authorisation is in force at {at:%Y-%m-%d} ({which}); nothing was sent. "
+                "'posture inventory check' shows the dates; a new letter renews them."
+            )
+        if self.scope.placeholder_contact() and not self.lab:
+            raise NothingToScan(
+                f"the operator's contact {self.inventory.operator.contact!r} is a placeholder; nothing was sent. "
+                "Whoever sees the scans must be able to ask: set [operator] contact in the inventory."
+            )
+
+
+def prepare(config: Config, inventory: Inventory, selection: Selection, *, lab: bool) -> Terms:
+    """The terms of a run of this inventory.
+
+    Raises:
+        UsageError: a selector that matches nothing.
+        PolicyError, ConfigurationError: a file that cannot be used.
+    """
+    policy = load_policy(config.policy or DEFAULT)
+    chosen = replace(selection, profile=selection.profile or config.profile)
+    check_selection(chosen, inventory, policy)
+    return Terms(
+        config=config,
+        inventory=inventory,
+        scope=Scope(inventory, lab=lab),
+        policy=policy,
+        selection=chosen,
+        reference=trust_store(config.ca_file),
+        lab=lab,
+    )
+
+
+def trust_store(ca_file: Path | None) -> Reference:
+    """The public roots, or those of --ca-file in their place.
+
+    Raises:
+        ConfigurationError: the file cannot be read or holds no certificate.
+    """
+    path = ca_file or Path(certifi.where())
+    try:
+        roots = path.read_bytes()
+    except OSError as fault:
+        raise ConfigurationError(
+            f"{path}: {fault.strerror}. --ca-file needs a PEM file of root certificates."
+        ) from fault
+    if b"-----BEGIN CERTIFICATE-----" not in roots:
+        raise ConfigurationError(f"{path} holds no PEM certificate. --ca-file needs a PEM file of root certificates.")
+    return Reference(roots, hashlib.sha256(roots).hexdigest(), private_roots=ca_file is not None)
+
+
+def declared(asset: Asset) -> Declared:
+    """What rules may know of an asset's entry in the inventory."""
+    return Declared(
+        name=asset.name,
+        kind=asset.kind,
+        roles=asset.roles,
+        ports=tuple((port.number, port.protocol) for port in asset.declared_ports),
+        mail=asset.mail,
+        internal=asset.internal,
+        criticality=asset.criticality,
+    )
+
+
+def authorisation_digest(inventory: Inventory) -> str:
+    """SHA-256 (hex) over all authorisations, so that a resumed run is under the same ones."""
+    texts = sorted(repr(authorisation) for authorisation in inventory.authorisations.values())
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
