@@ -31,7 +31,7 @@ OTHER = "198.51.100.8:443/tcp"
 FIELDS = [
     "state", "ministry", "asset", "kind", "subject", "control", "outcome", "severity", "confidence", "tag", "args",
     "message", "reason", "code", "authorisation", "vantage", "mends", "provider", "mend_by", "observed_at",
-    "first_seen", "last_seen", "stale", "facts", "exemption",
+    "first_seen", "last_seen", "stale", "facts", "exemption", "unseen",
 ]  # fmt: skip
 
 
@@ -103,6 +103,7 @@ def test_a_row_has_every_field_of_the_contract_in_its_order(world: World) -> Non
         "stale": False,
         "facts": digest(encode(TlsFacts("bad", "", ()))),
         "exemption": None,
+        "unseen": None,
     }
 
 
@@ -375,7 +376,7 @@ def test_drift_compares_the_last_two_complete_runs(world: World) -> None:
         "message": "bad is bad.",
         "initial": False,
     }
-    assert document["events"][1]["message"] == "No longer found."
+    assert document["events"][1]["message"].startswith("No longer so: ")
 
 
 def test_drift_between_runs_far_apart(world: World) -> None:
@@ -459,3 +460,16 @@ def test_the_judge_is_told_what_was_before(world: World) -> None:
         known = previous_answers(store, "local")[SITE]["t.cert", HTTPS]
         assert (known.outcome, known.tag, stamp(known.first_seen or T0)) == (Outcome.FAIL, "BAD", start(0))
         assert last_known(store, "local")[SITE, "t.cert", HTTPS].severity is Severity.HIGH
+
+
+def test_a_known_answer_says_why_the_newest_look_could_not_renew_it(world: World) -> None:
+    world.scan(one(tls("bad")))
+    world.scan(one(silence()))
+    with world.open(write=False) as store:
+        silent = state(store)["findings"][0]
+    world.scan(one(tls("bad")))
+    with world.open(write=False) as store:
+        renewed = state(store)["findings"][0]
+
+    assert (silent["outcome"], silent["unseen"], silent["stale"]) == ("fail", "timeout", False)
+    assert (renewed["outcome"], renewed["unseen"]) == ("fail", None)

@@ -187,9 +187,7 @@ class _Comparison:
                 yield self._event(kind, key, old, self.after.known[key])
         elif old and self.after.ended.get(key) == "target":
             if old.outcome.is_open:  # the port that was open is not any more: its address answered
-                yield self._event(
-                    self._settle(key, "fixed"), key, old, replace(old, outcome=Outcome.PASS, tag=None, args={})
-                )
+                yield self._event(self._settle(key, "fixed"), key, old, replace(old, outcome=Outcome.PASS))
         elif old:
             yield from self._unseen(key, old)
 

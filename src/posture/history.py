@@ -17,10 +17,10 @@ from posture.checks import Control, Previous
 from posture.drift import STALE_AFTER, Event, Key, subjects_behind
 from posture.errors import UsageError
 from posture.judge import sentence
-from posture.model import AssetKey, Finding, Outcome, Severity
+from posture.model import AssetKey, Finding, Outcome, Reason, Severity
 from posture.store import Interval, RunRecord, Store, stamp
 from posture.store.choice import as_of, bounds, latest_closed, resolve_run
-from posture.store.judging import compare_runs, never_known, unknown_of_run
+from posture.store.judging import compare_runs, last_looks, never_known, unknown_of_run
 from posture.store.reader import was_known
 from posture.store.records import Trace
 from posture.store.timeline import first_run
@@ -117,6 +117,7 @@ class _View:
     timelines: Mapping[Key, list[Interval]] = field(init=False)
     known: dict[Key, Interval] = field(init=False)
     unknown: Mapping[Key, Finding] = field(init=False)
+    silent: Mapping[Key, Finding] = field(default_factory=dict)
     seen: Mapping[Key, RunRecord] = field(init=False)
     traces: Mapping[AssetKey, Mapping[tuple[str, str], Trace]] = field(init=False)
     starts: Mapping[int, datetime] = field(init=False)
@@ -132,7 +133,8 @@ class _View:
             self.known = {k: span for k, span in self.known.items() if was_known(looks, place[k[0]], k)}
             self.unknown = unknown_of_run(reader, run, self.store.shipped)
         else:
-            self.unknown = never_known(reader, run, self.store.shipped, self.known)
+            self.silent = last_looks(reader, run, self.store.shipped)
+            self.unknown = never_known(self.silent, self.known)
         self.seen = reader.last_seen(run, {key: self.timelines[key] for key in self.known})
         self.traces = reader.traces(run)
         self.starts = {one.number: one.started_at for one in reader.runs(run.vantage)}
@@ -169,7 +171,13 @@ class _View:
             "stale": bool(seen and self.run.end - seen.end > STALE_AFTER),
             "facts": _digest(traces),
             "exemption": finding.exemption,
+            "unseen": self._unseen(key) if span else None,
         }
+
+    def _unseen(self, key: Key) -> str | None:
+        """Why the newest look could not renew what is known; None when it did, or when nobody looked."""
+        silent = self.silent.get(key) or self.silent.get((key[0], key[1], ""))
+        return str(silent.reason) if silent and silent.reason and silent.reason is not Reason.NOT_RUN else None
 
     def _traces(self, key: Key) -> tuple[Trace, ...]:
         """Where the answers stand that a finding rests on."""
@@ -383,13 +391,20 @@ def _event_row(event: Event, ministry: str, shipped: Mapping[str, Control]) -> R
     }
 
 
+def _was_open(finding: Finding, shipped: Mapping[str, Control]) -> bool:
+    """Whether the finding spoken of is the old one: what was open has gone without anything in its place."""
+    control = shipped.get(finding.control)
+    tag = control.tags.get(finding.tag or "") if control else None
+    return tag is not None and tag.outcome.is_open
+
+
 def _event_message(event: Event, shipped: Mapping[str, Control]) -> str:
     if event.kind == "out_of_scope" and event.after is None:
         return "No longer looked at: it has left the DNS or the inventory."
     if event.kind in ("unknown", "stale") and event.finding.outcome is not Outcome.UNKNOWN:
         return "Could not see; the last known answer stays."
-    if event.after is not None and event.finding.tag is None and event.finding.outcome is not Outcome.UNKNOWN:
-        return "No longer found."
+    if event.kind == "fixed" and event.finding.tag and _was_open(event.finding, shipped):
+        return f"No longer so: {_sentence(event.finding, shipped)}"
     words = _sentence(event.finding, shipped)
     prefix = {"policy_changed": "By the new policy: ", "tool_changed": "By the new rules of this release: "}
     return prefix.get(event.kind, "") + words

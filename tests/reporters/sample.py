@@ -79,6 +79,7 @@ def row(asset: str, control: str, outcome: str, message: str = "", **changes: An
         "stale": False,
         "facts": "sha256:" + "9f2b" * 16,
         "exemption": None,
+        "unseen": None,
     }
     return fields | changes
 

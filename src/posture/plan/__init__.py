@@ -9,8 +9,8 @@ an answer known before any packet (a refusal of ours, a name that does not exist
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from posture.checks import Control
@@ -30,7 +30,11 @@ __all__ = ["Plan", "Refused", "Selection", "Settled", "make_plan"]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The whole plan; ``notes`` are remarks for the reader (hosted names, an inside view of the DNS)."""
+    """The whole plan.
+
+    ``providers``: asset -> subject -> who must mend what is found there, when it is not the ministry. ``notes`` are
+    remarks for the reader (hosted names, an inside view of the DNS).
+    """
 
     tasks: tuple[Task, ...]
     settled: tuple[Settled, ...]
@@ -38,6 +42,7 @@ class Plan:
     controls: tuple[Control, ...]
     assets: tuple[Asset, ...]
     notes: tuple[str, ...] = ()
+    providers: Mapping[AssetKey, Mapping[str, str]] = field(default_factory=dict)
 
     def questions(self) -> Iterator[tuple[AssetKey, str, str]]:
         """Every (asset, probe, subject), also those settled without a packet."""
@@ -110,6 +115,7 @@ async def make_plan(
         controls=controls,
         assets=assets,
         notes=_notes(planners),
+        providers={planner.asset.key: planner.providers for planner in planners if planner.providers},
     )
 
 

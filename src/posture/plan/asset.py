@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from posture.facts import Facts
 from posture.facts.dns import RESOLVED, DelegationFacts, HostAddresses, MxFacts
-from posture.inventory.records import Asset, Inventory, Port
+from posture.inventory.records import Asset, Authorisation, Inventory, Port
 from posture.model import (
     Absent,
     AbsentCause,
@@ -91,6 +91,7 @@ class AssetPlanner:
     settled: list[Settled] = field(default_factory=list)
     refusals: list[Refused] = field(default_factory=list)
     hosted: bool | None = None
+    providers: dict[str, str] = field(default_factory=dict)
 
     async def plan(self) -> None:
         if self.asset.kind == "zone":
@@ -213,6 +214,8 @@ class AssetPlanner:
         if not granted:
             port, refusal = next((port, d) for port, d in decisions.items() if isinstance(d, Refusal))
             self._record_refusal("ports", address, port, refusal)
+            if provider := self._provider(self.asset.name, address, refusal, {}):
+                self.providers[address] = provider
             self._settle_refusal("ports", address, refusal)
             return
         grant = next(iter(granted.values()))
@@ -241,12 +244,30 @@ class AssetPlanner:
         for address, decision in decisions.items():
             if isinstance(decision, Refusal):
                 self._record_refusal(probe, address, port, decision)
+            if address and subject and (provider := self._provider(name, address, decision, params)):
+                self.providers[subject] = provider
         if granted:
             literals = tuple(address for address in granted if address)
             self._add(probe, subject, name, literals, port, next(iter(granted.values())), params)
         else:
             refusal = next(decision for decision in decisions.values() if isinstance(decision, Refusal))
             self._settle_refusal(probe, subject, refusal)
+
+    def _provider(self, name: str, address: str, decision: Grant | Refusal, params: Mapping[str, Any]) -> str:
+        """Who must mend what is found there, when it is not the ministry; ``""`` when it is."""
+        if "mx_of" in params:
+            own = any(authorisation.covers_name(name) for authorisation in self._authorisations())
+            return "" if own else name.partition(".")[2] or name
+        if "nameserver_of" in params:
+            return ""  # a delegation is the ministry's own to mend, wherever the server stands
+        if isinstance(decision, Grant):
+            return decision.party or (f"the host of {address}" if decision.via == "hosted" else "")
+        return f"the host of {address}" if decision.code == OUTSIDE else ""
+
+    def _authorisations(self) -> tuple[Authorisation, ...]:
+        inventory = self.terms.inventory
+        codes = inventory.ministry(self.asset.ministry).authorisations
+        return tuple(inventory.authorisations[code] for code in codes)
 
     def _decide(
         self, probe: str, name: str, address: str | None, port: int | None, params: Mapping[str, Any] | None = None

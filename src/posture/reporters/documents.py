@@ -79,7 +79,8 @@ def _message(row: Row) -> str:
     message = plain(row.get("message"))
     notes = [
         plain(row["code"]) if row.get("code") else "",
-        "not renewed by the latest look" if row.get("stale") else "",
+        f"not renewed by the latest look: {row['unseen']}" if row.get("unseen") else "",
+        "older than a week" if row.get("stale") else "",
         f"for {plain(row.get('provider')) or 'the provider'} to mend" if row.get("mends") == "provider" else "",
         f"exempted: {plain(row['exemption'])}" if row.get("exemption") else "",
     ]
@@ -94,7 +95,7 @@ def _change(row: Row) -> str:
 FINDING_FIELDS = (
     "state", "ministry", "asset", "kind", "subject", "control", "outcome", "severity", "confidence", "tag", "args",
     "message", "reason", "code", "authorisation", "vantage", "mends", "provider", "mend_by", "observed_at",
-    "first_seen", "last_seen", "stale", "facts", "exemption",
+    "first_seen", "last_seen", "stale", "facts", "exemption", "unseen",
 )  # fmt: skip
 
 SHAPES: Mapping[str, Shape] = {

@@ -15,7 +15,7 @@ from posture import history
 from posture.drift import Key, changed_subjects
 from posture.engine.local import run as run_tasks
 from posture.errors import NothingToScan, UsageError
-from posture.model import Answer, Finding, Reason, Unobserved
+from posture.model import Absent, AbsentCause, Answer, Finding, Reason, Unobserved
 from posture.net.broker import Broker
 from posture.net.governor import Governor
 from posture.net.resolver import RunResolver
@@ -33,6 +33,7 @@ from posture.task import Task
 RECHECK_AFTER = 60.0  # seconds before a change is looked at again; none in a lab
 BUDGET = 6 * 3600.0  # seconds for a whole run
 TOOL = f"posture {posture.__version__}"
+_OURS = (Reason.NOT_RUN, Reason.STOPPED, Reason.VANTAGE_LIMITED, Reason.BUG)
 
 
 class Progress(Protocol):
@@ -69,14 +70,24 @@ async def scan(
             # A lab's names are nobody's: only public ones tell from where we look.
             seen = await selftest(resolver, trust_anchor=terms.config.trust_anchor, at=started_at)
             plan = terms.no_plan() if seen.quarantine else await terms.plan(resolver, started_at)
-            if not plan.tasks and not seen.quarantine:
+            if not plan.tasks and not seen.quarantine and all(map(_is_ours, (each.answer for each in plan.settled))):
                 raise NothingToScan(_nothing(plan))
-            run = _open(store, _run_start(terms, plan, started_at), resume)
+            # A quarantined run leaves nothing behind: it must not be the interrupted one.
+            run = _open(
+                store,
+                _run_start(terms, plan, _entries(store, terms, plan), started_at),
+                resume=resume and not seen.quarantine,
+            )
             running = _Running(terms, plan, store, run, resolver, progress, stop, clock)
             return await running.whole(seen)
         finally:
             progress.ended()
             await resolver.aclose()
+
+
+def _is_ours(answer: Answer) -> bool:
+    """Whether it was we who did not ask: says nothing of the target, whose silence it is not."""
+    return isinstance(answer, Unobserved) and (answer.code is not None or answer.reason in _OURS)
 
 
 def _nothing(plan: Plan) -> str:
@@ -85,7 +96,21 @@ def _nothing(plan: Plan) -> str:
     return f"nothing in scope may be asked; nothing was sent. 'posture plan' lists every refusal.\n  {shown}".rstrip()
 
 
-def _run_start(terms: Terms, plan: Plan, at: datetime) -> RunStart:
+def _entries(store: Store, terms: Terms, plan: Plan) -> tuple[AssetEntry, ...]:
+    """The whole inventory; of assets that this run leaves out, who mends what is known from the run before."""
+    last = history.latest_closed(store, terms.config.vantage)
+    before = store.reader.entries(last.number) if last else {}
+    known = {key: entry.providers for key, entry in before.items()}
+    planned = {asset.key for asset in plan.assets}
+    return tuple(
+        AssetEntry(
+            asset.ministry, declared(asset), (plan.providers if asset.key in planned else known).get(asset.key, {})
+        )
+        for asset in terms.inventory.assets
+    )
+
+
+def _run_start(terms: Terms, plan: Plan, entries: tuple[AssetEntry, ...], at: datetime) -> RunStart:
     inventory, selection = terms.inventory, terms.selection
     chosen = {
         "ministries": list(selection.ministries),
@@ -103,7 +128,7 @@ def _run_start(terms: Terms, plan: Plan, at: datetime) -> RunStart:
         inventory_digest=inventory.digest,
         authorisation_digest=authorisation_digest(inventory),
         ministries={ministry.code: ministry.name for ministry in inventory.ministries},
-        assets=tuple(AssetEntry(asset.ministry, declared(asset)) for asset in inventory.assets),
+        assets=entries,
         planned=tuple(plan.questions()),
         vantage=terms.config.vantage,
         selectors={name: values for name, values in chosen.items() if values},
@@ -176,31 +201,32 @@ class _Running:
         )
         if seen.quarantine:
             return self._quarantined(seen.quarantine, seen.notes)
-        known = history.last_known(self.store, self.terms.config.vantage)
-        tasks = self._set_aside(seen)
-        broker = self._broker()
-        await self._ask(tasks, broker)
-        self._believe_port_25()
-        if not self.stop.event.is_set():
-            await self._look_again(known, tasks, broker)
-        return self._close(seen.notes)
-
-    def _set_aside(self, seen: SelfTest) -> list[Task]:
-        """The tasks to run: without those answered before the interruption, and those that cannot be seen from here."""
+        # What was answered before an interruption counts in all that follows.
+        self.answered = {question: stored.answer for question, stored in self.run.answers()}
         done = self.run.done()
+        known = history.last_known(self.store, self.terms.config.vantage)
+        tasks = self._set_aside(seen, done)
+        broker = self._broker()
+        await self._ask([task for task in tasks if (task.key, task.probe, task.subject) not in done], broker)
+        if not self.stop.event.is_set():
+            self._believe_port_25()
+            await self._look_again(known, tasks, broker)
+        return self._interrupted(seen.notes) if self.stop.event.is_set() else self._close(seen.notes)
+
+    def _set_aside(self, seen: SelfTest, done: Collection[Question]) -> list[Task]:
+        """The tasks without those that cannot be seen from here; what such a one answered before stays."""
         tasks = []
         for task in self.plan.tasks:
-            if (task.key, task.probe, task.subject) in done:
-                continue
-            if why := limited_by(task, seen):
-                self._record(task, Unobserved(Reason.VANTAGE_LIMITED, self.clock(), why))
-            else:
+            why = limited_by(task, seen)
+            if not why:
                 tasks.append(task)
+            elif (task.key, task.probe, task.subject) not in done:
+                self._record(task, Unobserved(Reason.VANTAGE_LIMITED, self.clock(), why))
         return tasks
 
     def _broker(self) -> Broker:
         return Broker(
-            self.terms.scope,
+            self.terms.decider(),
             Governor(),
             clock=self.clock,
             user_agent=self.terms.user_agent,
@@ -257,26 +283,33 @@ class _Running:
         closed = self.run.close((), "quarantined", self.clock())
         return self._ended(closed.run.document(), (), notes, quarantine=why)
 
+    def _interrupted(self, notes: tuple[str, ...]) -> Ended:
+        """The run stays open with all its answers on disk: --resume goes on, any other scan folds it as partial."""
+        asked = [(task.key, task.probe, task.subject) for task in self.plan.tasks]
+        kept = len(self.run.done().intersection(asked))
+        remark = f"interrupted: {kept} of {len(asked)} answers are saved"
+        return self._ended(self.run.run.document(), (), (remark, *notes))
+
     def _close(self, notes: tuple[str, ...]) -> Ended:
-        interrupted = self.stop.event.is_set()
         at = self.clock()
         silent = self._silent()
-        closed = self.run.close(self.run.judged(at), "stopped" if interrupted else "complete", at)
+        closed = self.run.close(self.run.judged(at), "complete", at)
         ended = self._ended(closed.run.document(), silent, notes)
-        if not interrupted:
-            self.store.record_scores(closed.run, self._scores(ended.state_rows, at))
+        self.store.record_scores(closed.run, self._scores(ended.state_rows, at))
         return ended
 
     def _silent(self) -> tuple[str, ...]:
-        """Assets that were asked and of which nothing at all answered."""
-        asked = {task.key for task in self.plan.tasks}
-        settled = {(settled.key, settled.probe, settled.subject) for settled in self.plan.settled}
-        heard = {
-            question[0]
-            for question, stored in self.run.answers()
-            if question not in settled and not isinstance(stored.answer, Unobserved)
-        }
-        return tuple(sorted(key.name for key in asked - heard))
+        """Assets that were asked, be it only for their addresses, and of which nothing at all answered."""
+        asked, heard = set(), set()
+        for (key, _, _), stored in self.run.answers():
+            answer = stored.answer
+            if isinstance(answer, Absent) and answer.cause is AbsentCause.NOT_DECLARED:
+                continue  # that is the inventory's word, not the asset's
+            if not isinstance(answer, Unobserved):
+                heard.add(key)
+            elif not _is_ours(answer):
+                asked.add(key)
+        return tuple(sorted({key.name for key in asked - heard}))
 
     def _ended(self, run: Row, silent: tuple[str, ...], notes: tuple[str, ...], *, quarantine: str = "") -> Ended:
         vantage = self.terms.config.vantage

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from datetime import datetime
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import certifi
 
@@ -14,11 +16,14 @@ from posture.checks import Declared, Reference
 from posture.config import Config
 from posture.errors import ConfigurationError, NothingToScan
 from posture.inventory.records import Asset, Inventory
+from posture.inventory.special import special_purpose
+from posture.model import Reason
+from posture.net.broker import Decider
 from posture.net.resolver import RunResolver, system_resolver
 from posture.plan import Plan, Selection, make_plan
 from posture.plan.selection import check_selection
 from posture.policy import DEFAULT, Policy, load_policy
-from posture.scope import Scope
+from posture.scope import Grant, Refusal, Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,10 @@ class Terms:
         """The plan of a run that may ask nothing, because nothing it saw could be believed."""
         return Plan((), (), (), self.selection.chosen_controls(self.policy), self.inventory.assets)
 
+    def decider(self) -> Decider:
+        """What the broker asks: without somebody to complain to, a scan reaches nothing but a lab."""
+        return LabOnly(self.scope) if self.scope.placeholder_contact() else self.scope
+
     def must_be_allowed(self, at: datetime) -> None:
         """Refuses a run under which nothing may be sent at all.
 
@@ -74,6 +83,20 @@ class Terms:
                 f"the operator's contact {self.inventory.operator.contact!r} is a placeholder; nothing was sent. "
                 "Whoever sees the scans must be able to ask: set [operator] contact in the inventory."
             )
+
+
+@dataclass(frozen=True, slots=True)
+class LabOnly:
+    """A scope of which only what ``lab = true`` and --lab admit is left."""
+
+    scope: Scope
+
+    def decide(self, **question: Any) -> Grant | Refusal:
+        outcome = self.scope.decide(**question)
+        if isinstance(outcome, Refusal) or (outcome.lab and special_purpose(ip_address(question["address"]))):
+            return outcome
+        text = "the operator's contact is a placeholder: only lab addresses are asked. Set [operator] contact."
+        return Refusal("E-SCOPE-005", Reason.NOT_GRANTED, text, outcome.authorisation)
 
 
 def prepare(config: Config, inventory: Inventory, selection: Selection, *, lab: bool) -> Terms:

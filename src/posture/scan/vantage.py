@@ -25,9 +25,14 @@ def limited_by(task: Task, seen: SelfTest) -> str:
 
 def port_25_is_blocked(tasks: Sequence[Task], answers: Mapping[Question, Answer]) -> bool:
     """Whether several mail exchangers were asked on port 25 and every one of them was silent."""
-    asked = [answers.get((task.key, task.probe, task.subject)) for task in tasks if task.probe == "smtp"]
-    exchangers = {address for task in tasks if task.probe == "smtp" for address in task.addresses}
-    return len(exchangers) >= ENOUGH_EXCHANGERS and all(map(_is_silent, asked))
+    asked = [(task, answers.get((task.key, task.probe, task.subject))) for task in tasks if task.probe == "smtp"]
+    tried = [(task, answer) for task, answer in asked if not _is_limited(answer)]
+    exchangers = {address for task, _ in tried for address in task.addresses}
+    return len(exchangers) >= ENOUGH_EXCHANGERS and all(_is_silent(answer) for _, answer in tried)
+
+
+def _is_limited(answer: Answer | None) -> bool:
+    return isinstance(answer, Unobserved) and answer.reason is Reason.VANTAGE_LIMITED
 
 
 def _is_silent(answer: Answer | None) -> bool:

@@ -60,7 +60,7 @@ class Standing:
             outcome=Outcome(row["outcome"]),
             severity=Severity(row["severity"]),
             confidence=Confidence(row.get("confidence") or "confirmed"),
-            stale=bool(row.get("stale")),
+            stale=bool(row.get("stale") or row.get("unseen")),
             reason=Reason(row["reason"]) if row.get("reason") else None,
             mends=row.get("mends") or "ministry",
             observed_at=instant(row.get("observed_at")),

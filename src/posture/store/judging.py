@@ -70,11 +70,13 @@ def unknown_of_run(reader: Reader, run: RunRecord, shipped: Mapping[str, Control
     }
 
 
-def never_known(
-    reader: Reader, run: RunRecord, shipped: Mapping[str, Control], known: Collection[Key]
-) -> dict[Key, Finding]:
-    """What no run up to this one could see, as its last look found it."""
-    found = _unknowns(reader, run, shipped, None)
+def last_looks(reader: Reader, run: RunRecord, shipped: Mapping[str, Control]) -> dict[Key, Finding]:
+    """What the last look at it, up to this run, could not see; also where an older answer is known."""
+    return _unknowns(reader, run, shipped, None)
+
+
+def never_known(found: Mapping[Key, Finding], known: Collection[Key]) -> dict[Key, Finding]:
+    """Of what the last looks could not see, that which no run ever saw."""
     answered = {key[:2] for key in known}
     return {
         key: finding
