@@ -455,3 +455,8 @@ def test_a_long_list_decides_once_its_suites_without_ecdhe_were_asked_for() -> N
     }
 
     assert judge("tls.cipher.forward_secrecy", asked).tag == "ONLY_FORWARD_SECRECY"
+
+
+@pytest.mark.parametrize("control", ["tls.cert.trust", "tls.cert.chain", "tls.cert.hostname"])
+def test_who_vouches_for_a_mail_exchanger_is_not_judged_here(control: str) -> None:
+    assert RULES[control].judge(case_of(chain(leaf()), ON_MX)) == ()

@@ -1,4 +1,8 @@
-"""The certificate: tls.cert.expiry, trust, chain, hostname, key, sigalg. Facts hold the DER chain; all else is decided here."""
+"""The certificate: tls.cert.expiry, trust, chain, hostname, key, sigalg. Facts hold the DER chain; all else is decided here.
+
+Who vouches for a mail exchanger, and for which name, is a question of its own (mail.tls.cert): senders do not ask by
+default (RFC 7435), and a certificate of one's own is the rule with DANE. Dates and keys are judged there too.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, r
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from posture.checks.rule import Case, Missing, rule
+from posture.checks.tls.answers import on_mail_exchanger
 from posture.checks.tls.x509 import (
     Malformed,
     certificate,
@@ -97,8 +102,10 @@ _UNTRUSTED = {
 
 
 @rule("tls.cert.trust", needs=(TlsFacts,))
-def trusted(case: Case) -> Verdict:
+def trusted(case: Case) -> Verdict | tuple[()]:
     """RFC 5280 section 6, against the dated store of the reference."""
+    if on_mail_exchanger(case):
+        return ()
     if case.asset.internal:
         return Verdict("TRUST_INTERNAL")
     chain = _chain(case)
@@ -123,8 +130,10 @@ def trusted(case: Case) -> Verdict:
 
 
 @rule("tls.cert.chain", needs=(TlsFacts,))
-def chain_sent(case: Case) -> Verdict:
+def chain_sent(case: Case) -> Verdict | tuple[()]:
     """RFC 8446 section 4.4.2: leaf first, then each issuer, the root left out."""
+    if on_mail_exchanger(case):
+        return ()
     sent = _chain(case)
     try:
         certs = readable(sent)
@@ -162,8 +171,10 @@ def _untidiness(case: Case, sent: int, certs: list[x509.Certificate], walked: tu
 
 
 @rule("tls.cert.hostname", needs=(TlsFacts, HttpFacts))
-def hostname(case: Case) -> Verdict:
+def hostname(case: Case) -> Verdict | tuple[()]:
     """RFC 9525 section 6: subjectAltName only."""
+    if on_mail_exchanger(case):
+        return ()
     asked = case.need(TlsFacts).name
     leaf = _leaf(case)
     try:
