@@ -254,7 +254,6 @@ _CONSTANT = (
     Planted("mail.finance.gov.example", "tls.protocol.ssl", "*:25/tcp", "pass"),
     Planted("mail.finance.gov.example", "tls.protocol.legacy", "*:25/tcp", "pass"),
     Planted("mail.finance.gov.example", "tls.cipher.insecure", "*:25/tcp", "pass"),
-    Planted("mail.finance.gov.example", "tls.cert.hostname", "*:25/tcp", "pass"),
     Planted("budget2024.gov.example", "mail.parked", "", "pass"),
     Planted("portal.finance.gov.example", "tls.https.available", "", "pass"),
     Planted("portal.finance.gov.example", "tls.https.redirect", "*:80/tcp", "pass"),
