@@ -13,6 +13,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Protocol
 
 from posture.inventory.records import Limits
@@ -257,6 +258,7 @@ def effective(limits: Limits, *, lab: bool) -> Limits:
     return Limits(**{name: min(getattr(limits, name), getattr(DEFAULTS, name)) for name in Limits.names()})
 
 
+@lru_cache(maxsize=4096)
 def prefix(address: str) -> str:
     """The /24 or /56 around an address: about what one owner's equipment sees as one neighbourhood."""
     length = 56 if ":" in address else 24

@@ -77,6 +77,8 @@ async def selftest(
     """
     anchors = load_anchors(trust_anchor)
     notes: list[str] = []
+    if not dnssec_works():
+        notes.append("the installed dnspython and cryptography cannot validate DNSSEC together; see 'posture doctor'")
     soa, keys = await asyncio.gather(_answer(resolver, "SOA", notes), _answer(resolver, "DNSKEY", notes))
     signed = keys is not None and keys.signed
     if keys is not None and not signed:
