@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from posture.checks import Case, Control, Declared, Missing, Previous, Reference, catalogue
-from posture.facts import digest, encode
+from posture.facts import Facts, digest, encode
 from posture.model import (
     Absent,
     Answer,
@@ -45,10 +45,18 @@ class Docket:
     answers: Mapping[tuple[str, str], Answer]
     authority: Mapping[tuple[str, str], str] = field(default_factory=dict)
     providers: Mapping[str, str] = field(default_factory=dict)
+    _digests: dict[tuple[str, str], str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def key(self) -> AssetKey:
         return AssetKey(self.declared.name, self.declared.kind)
+
+    def digest_of(self, kind: str, subject: str, facts: Facts) -> str:
+        """The identity of one answer's facts: worked out once, however many controls rest on them."""
+        found = self._digests.get((kind, subject))
+        if found is None:
+            found = self._digests[kind, subject] = digest(encode(facts))
+        return found
 
 
 def judge(
@@ -151,7 +159,7 @@ def _blank(control: Control, case: Case, docket: Docket, subject: str) -> Findin
             answer = docket.answers[need.TYPE, one]
             authority = authority or docket.authority.get((need.TYPE, one))
             if isinstance(answer, Observed):
-                used.append(digest(encode(answer.facts)))
+                used.append(docket.digest_of(need.TYPE, one, answer.facts))
             if not isinstance(answer, Unobserved):
                 seen_at.append(answer.at)
     provider = docket.providers.get(case.subject)

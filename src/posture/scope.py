@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from zoneinfo import ZoneInfo
 
@@ -367,6 +368,7 @@ def _refuse(code: str, text: str, authorisation: Authorisation | None = None) ->
     return Refusal(code, REASONS[code], text, authorisation.id if authorisation else None)
 
 
+@lru_cache(maxsize=4096)
 def _literal(text: str | None) -> IPv4Address | IPv6Address | None:
     """An address in its ordinary spelling without a zone id; None for anything else."""
     try:

@@ -13,6 +13,7 @@ import hashlib
 import json
 import types
 import typing
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any, ClassVar
@@ -67,35 +68,51 @@ def decode(encoded: bytes, registry: dict[str, type[Facts]]) -> Facts:
 
 
 def _to_json(value: Any) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _to_json(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, str | int | None):
+        return value
     if isinstance(value, tuple):
         return [_to_json(item) for item in value]
+    kind: Any = type(value)
+    if names := _field_names(kind):
+        return {name: _to_json(getattr(value, name)) for name in names}
     if isinstance(value, bytes):
         return base64.b64encode(value).decode("ascii")
     return value
 
 
 @cache
-def _hints(cls: type) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
+def _field_names(cls: Any) -> tuple[str, ...]:
+    """Of a dataclass; none of anything else."""
+    return tuple(field.name for field in fields(cls)) if is_dataclass(cls) else ()
 
 
 def _build(hint: Any, value: Any) -> Any:
+    return _builder(hint)(value)
+
+
+@cache
+def _builder(hint: Any) -> Callable[[Any], Any]:
+    """What makes a value of this type from its JSON."""
     origin = typing.get_origin(hint)
     if origin is typing.Union or origin is types.UnionType:
-        if value is None:
-            return None
-        hint = next(arm for arm in typing.get_args(hint) if arm is not type(None))
-        return _build(hint, value)
+        some = _builder(next(arm for arm in typing.get_args(hint) if arm is not type(None)))
+        return lambda value: None if value is None else some(value)
     if origin is tuple:
-        arms = typing.get_args(hint)
-        if len(arms) == 2 and arms[1] is Ellipsis:
-            return tuple(_build(arms[0], item) for item in value)
-        return tuple(_build(arm, item) for arm, item in zip(arms, value, strict=True))
+        return _tuple_builder(typing.get_args(hint))
     if isinstance(hint, type) and is_dataclass(hint):
-        hints = _hints(hint)
-        return hint(**{f.name: _build(hints[f.name], value[f.name]) for f in fields(hint) if f.name in value})
-    if hint is bytes:
-        return base64.b64decode(value)
+        hints = typing.get_type_hints(hint)
+        parts = {name: _builder(hints[name]) for name in _field_names(hint)}
+        return lambda value: hint(**{name: part(value[name]) for name, part in parts.items() if name in value})
+    return base64.b64decode if hint is bytes else _as_it_is
+
+
+def _tuple_builder(arms: tuple[Any, ...]) -> Callable[[Any], Any]:
+    if len(arms) == 2 and arms[1] is Ellipsis:
+        each = _builder(arms[0])
+        return lambda value: tuple(each(item) for item in value)
+    parts = [_builder(arm) for arm in arms]
+    return lambda value: tuple(part(item) for part, item in zip(parts, value, strict=True))
+
+
+def _as_it_is(value: Any) -> Any:
     return value

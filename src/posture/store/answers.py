@@ -8,6 +8,7 @@ import sqlite3
 import zlib
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from posture.checks import Control, Declared
@@ -125,7 +126,7 @@ def finding_from(
     asset: AssetKey, ministry: str, control: str, subject: str, outcome: Outcome, severity: Severity, body: str
 ) -> Finding:
     """Inverse of :func:`finding_body`."""
-    fields = json.loads(body)
+    fields = _finding_fields(body)
     return Finding(
         ministry=ministry,
         asset=asset,
@@ -135,7 +136,7 @@ def finding_from(
         severity=severity,
         confidence=Confidence(fields["confidence"]),
         tag=fields["tag"],
-        args=fields["args"],
+        args=dict(fields["args"]),
         authorisation=fields["authorisation"],
         mends=fields["mends"],
         provider=fields["provider"],
@@ -143,6 +144,13 @@ def finding_from(
         exemption=fields["exemption"],
         good_until=moment(fields["good_until"]) if fields["good_until"] else None,
     )
+
+
+@lru_cache(maxsize=4096)
+def _finding_fields(body: str) -> dict[str, Any]:
+    """One body read once: thousands of assets have the very same finding. To be read only."""
+    fields: dict[str, Any] = json.loads(body)
+    return fields
 
 
 def entry_body(entry: AssetEntry) -> str:
