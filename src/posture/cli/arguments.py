@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 # Option -> whether it takes a value.
@@ -18,6 +19,7 @@ GLOBAL_OPTIONS = {
     "--verbose": False,
     "-v": False,
 }
+_CLUSTER = re.compile("-[qv]{2,}")  # -vv
 
 
 def hoist(arguments: Sequence[str]) -> list[str]:
@@ -29,10 +31,15 @@ def hoist(arguments: Sequence[str]) -> list[str]:
         name, equals, _ = word.partition("=")
         if word == "--":
             rest += [word, *words]
+        elif _CLUSTER.fullmatch(word):
+            front.append(word)
         elif name not in GLOBAL_OPTIONS or (equals and not GLOBAL_OPTIONS[name]):
             rest.append(word)
         elif GLOBAL_OPTIONS[name] and not equals:
-            front += [word, *(value for value in [next(words, None)] if value is not None)]
+            value = next(words, None)
+            if value is None:
+                return [*front, word]  # alone, so that it is this option that is said to lack its value
+            front += [word, value]
         else:
             front.append(word)
     return front + rest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from typing import TextIO
@@ -12,7 +13,7 @@ import typer._click.exceptions as click_errors
 
 from posture.cli.app import app
 from posture.cli.arguments import hoist
-from posture.cli.result import Result
+from posture.cli.result import DISK_FULL, Result
 from posture.errors import InventoryError, PostureError, Problem
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,14 @@ def run(arguments: Sequence[str], *, stdout: TextIO | None = None, stderr: TextI
     out, err = stdout or sys.stdout, stderr or sys.stderr
     words = hoist(arguments)
     try:
+        return _answered(words, out, err)
+    except BrokenPipeError:  # who read our output has seen enough
+        _let_go_of(out)
+        return 0
+
+
+def _answered(words: Sequence[str], out: TextIO, err: TextIO) -> int:
+    try:
         outcome = app(args=words, prog_name="posture", standalone_mode=False)
         return _printed(outcome, out, err)
     except click_errors.ClickException as fault:
@@ -39,22 +48,45 @@ def run(arguments: Sequence[str], *, stdout: TextIO | None = None, stderr: TextI
         err.write("posture: interrupted; finished results are saved.\n")
         return 130
     except BrokenPipeError:
-        sys.stderr.close()
-        return 0
+        raise
+    except SystemExit as fault:  # typer's, when a pipe breaks inside it: its help's, else a bug's
+        return 0 if {"-h", "--help", "--version"} & set(words) else _bug(fault.__context__ or fault, err)
     except MemoryError:
         err.write("posture: out of memory; finished results are saved. Scan fewer assets at a time: --ministry.\n")
+        return 5
+    except OSError as fault:
+        if fault.errno not in DISK_FULL:
+            return _bug(fault, err)
+        _let_go_of(out)
+        err.write("posture: the disk is full; finished results are kept. Free some space and try again.\n")
         return 5
     except Exception as fault:  # noqa: BLE001 (the last line of defence: a bug becomes exit code 5, never a traceback)
         return _bug(fault, err)
 
 
-def _bug(fault: Exception, err: TextIO) -> int:
+def _let_go_of(out: TextIO) -> None:
+    """What is still buffered goes nowhere, so that the interpreter's last flush cannot fail
+    (https://docs.python.org/3/library/signal.html#note-on-sigpipe)."""
+    if out is sys.stdout:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, out.fileno())
+        os.close(nowhere)
+
+
+def _inert(text: str) -> str:
+    """For a terminal, line by line: a message may quote a file or an argument."""
+    from posture.reporters.cells import terminal
+
+    return "\n".join(map(terminal, text.split("\n")))
+
+
+def _bug(fault: BaseException, err: TextIO) -> int:
     log.debug("a bug", exc_info=fault)
     where = fault.__traceback__
     while where is not None and where.tb_next is not None:
         where = where.tb_next
     place = f"{where.tb_frame.f_code.co_filename}:{where.tb_lineno}" if where else "?"
-    err.write(f"posture: {type(fault).__name__}: {fault} ({place})\n{ISSUES} -v shows more.\n")
+    err.write(f"{_inert(f'posture: {type(fault).__name__}: {fault} ({place})')}\n{ISSUES} -vv shows more.\n")
     return 5
 
 
@@ -76,7 +108,7 @@ def _usage(fault: click_errors.ClickException, words: Sequence[str], out: TextIO
         _errors_json([Problem("E-USAGE", "", None, "", message, "See --help.")], out)
     else:
         command = context.command_path if context else "posture"
-        err.write(f"posture: {message}\nTry '{command} --help'.\n")
+        err.write(f"posture: {_inert(message)}\nTry '{command} --help'.\n")
     return 2
 
 
@@ -91,7 +123,7 @@ def _failed(fault: PostureError, words: Sequence[str], out: TextIO, err: TextIO)
         count = len(problems)
         err.write(f"posture: {count} problem{'s' if count != 1 else ''}; nothing was changed or sent.\n")
     else:
-        err.write(f"posture: {fault}\n")
+        err.write(f"posture: {_inert(str(fault))}\n")
     return fault.exit_code
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from posture.cli.progress import TerminalProgress
-from posture.cli.result import Result
+from posture.cli.result import DISK_FULL, Result
 from posture.errors import PostureError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def run_demo(out: Path, settings: Settings) -> Result:
     try:
         shown = asyncio.run(demonstrate(out, progress, say))
     except OSError as fault:
-        raise PostureError(NO_LOOPBACK.format(fault=fault)) from fault
+        raise _mendable(fault, out) from fault
     return Result(text=_told(shown, out))
 
 
@@ -82,5 +82,15 @@ def run_range(lesson: int | None, out: Path | None, settings: Settings) -> Resul
     try:
         asyncio.run(until_told())
     except OSError as fault:
-        raise PostureError(NO_LOOPBACK.format(fault=fault)) from fault
+        raise _mendable(fault, directory) from fault
+    finally:
+        if out is None and not any(directory.iterdir()):
+            directory.rmdir()
     return Result(text="")
+
+
+def _mendable(fault: OSError, directory: Path) -> PostureError:
+    """A range that cannot stand here, or a folder that cannot be written."""
+    if fault.filename is None and fault.errno not in DISK_FULL:
+        return PostureError(NO_LOOPBACK.format(fault=fault))
+    return PostureError(f"{directory} cannot be written: {fault.strerror}. Choose another folder with --out.")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from posture.cli.result import Result
+from posture.cli.result import DISK_FULL, Result
 from posture.cli.wiring import config_of, inventory_of
 from posture.errors import UsageError
 from posture.model import Outcome, Severity
@@ -134,5 +134,7 @@ def write_scorecard(
     try:
         page = write_site(report, out, ministries=ministries, single_file=single_file, tlp=tlp, format=output)
     except OSError as fault:
+        if fault.errno in DISK_FULL:
+            raise
         raise UsageError(f"{out} cannot be written: {fault.strerror}. Choose another folder with --out.") from fault
     return Result(text=f"{page}\n")

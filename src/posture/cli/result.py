@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from typing import Any
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)  # exit code 5 wherever it happens: no choice of the operator's
 
 
 @dataclass(frozen=True, slots=True)

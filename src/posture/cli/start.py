@@ -62,8 +62,11 @@ def inventory_check(
 ) -> Result:
     """Validate an inventory; every problem at once, with file, line and field."""
     from posture.cli.wiring import inventory_of
+    from posture.errors import UsageError
     from posture.inventory import summary
 
+    if output not in ("table", "json"):
+        raise UsageError(f"no format {output!r}. Choose table or json.")
     loaded, warnings = inventory_of(settings_of(ctx), file)
     counts = summary(loaded)
     if output == "json":

@@ -117,14 +117,19 @@ def run_scan(
     from posture.cli.progress import TerminalProgress
     from posture.cli.reading import severity_of
     from posture.cli.words import after_scan
+    from posture.reporters.cells import terminal
     from posture.scan import prepare, scan
 
     if engine != "local":
         raise UsageError(f"no engine {engine!r}. Only 'local' is built.")
     threshold = severity_of(fail_on)
     config = config_of(settings, file).overridden(vantage=vantage)
-    inventory, _warnings = inventory_of(settings, file or config.inventory)
+    inventory, warnings = inventory_of(settings, file or config.inventory)
     terms = prepare(config, inventory, selection, lab=settings.lab)
     progress = TerminalProgress(sys.stderr, quiet=settings.quiet)
+    for warning in warnings if not settings.quiet else ():
+        progress.said(f"warning: {terminal(str(warning))}")
     ended = asyncio.run(scan(terms, progress=progress, resume=resume))
-    return Result(text=after_scan(ended), exit_code=ended.exit_code(threshold))
+    code = ended.exit_code(threshold)
+    # Quiet is for schedules: nothing to read unless there is something to do.
+    return Result(text="" if settings.quiet and code == 0 else after_scan(ended), exit_code=code)

@@ -22,7 +22,10 @@ def after_scan(ended: Ended) -> str:
 
 def _lines(ended: Ended) -> Iterator[str]:
     counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(ended.outcomes.items()))
-    yield f"{ended.run['id']}  {ended.run['state']}  {counts or 'nothing judged'}"
+    if ended.signal is not None:
+        yield f"{ended.run['id']}  interrupted"
+    else:
+        yield f"{ended.run['id']}  {ended.run['state']}  {counts or 'nothing judged'}"
     if ended.quarantine:
         yield f"quarantined: {ended.quarantine}; nothing of this run is believed. 'posture doctor' says more."
     for name in ended.silent:

@@ -1,0 +1,1 @@
+"""Tests of the command line: what a person types, what comes back where, and with which exit code."""
