@@ -473,3 +473,13 @@ def test_a_known_answer_says_why_the_newest_look_could_not_renew_it(world: World
 
     assert (silent["outcome"], silent["unseen"], silent["stale"]) == ("fail", "timeout", False)
     assert (renewed["outcome"], renewed["unseen"]) == ("fail", None)
+
+
+def test_an_answer_that_does_not_decide_is_shown_as_unknown(world: World) -> None:
+    closed = world.scan(one(tls("undecided")))
+    with world.open(write=False) as store:
+        now = {row["control"]: row for row in state(store)["findings"]}
+        then = {row["control"]: row for row in state(store, run=closed.run.id)["findings"]}
+
+    for rows in (now, then):
+        assert (rows["t.cert"]["outcome"], rows["t.cert"]["reason"]) == ("unknown", "temporary")

@@ -6,7 +6,8 @@
     ├── ConfigurationError       2   posture.toml or an environment variable
     ├── PolicyError              2   a baseline or an exemption
     ├── NothingToScan            4   nothing was sent: no scope, stopped, another scan is running
-    └── StoreError               5   the database cannot be read or written
+    ├── StoreError               5   the database cannot be read or written
+    └── Interrupted       130, 143   SIGINT or SIGTERM before there was anything to save
 
 What a scanned system does is never an exception of this tree: it is an Answer (posture.model).
 A bug is any other exception; the command line turns it into exit code 5.
@@ -97,3 +98,13 @@ class StoreError(PostureError):
 
     exit_code = 5
     code = "E-STORE"
+
+
+class Interrupted(PostureError):
+    """SIGINT (130) or SIGTERM (143) before there was anything to save."""
+
+    code = "E-INTERRUPTED"
+
+    def __init__(self, signal: int) -> None:
+        super().__init__("interrupted while planning; nothing was sent to anybody. Start again when you like.")
+        self.exit_code = 128 + signal

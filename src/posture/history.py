@@ -64,8 +64,15 @@ class Selectors:
 
 
 def runs(store: Store, vantage: str | None = None) -> Row:
-    """``posture-runs/1``, newest first."""
+    """``posture-runs/1``, newest first. Raises UsageError: nobody looked from that vantage."""
+    _must_exist(store, vantage)
     return {"schema": "posture-runs/1", "runs": [run.document() for run in store.reader.runs(vantage)]}
+
+
+def _must_exist(store: Store, vantage: str | None) -> None:
+    known = sorted({run.vantage for run in store.reader.runs()})
+    if vantage is not None and known and vantage not in known:
+        raise UsageError(f"no vantage {vantage!r} in the history. Choose from: {', '.join(known)}.")
 
 
 # ---- findings
@@ -89,6 +96,7 @@ def state(
         UsageError: no such run, or a selector that matches nothing.
     """
     select = select or Selectors()
+    _must_exist(store, vantage)
     if run is not None:
         record: RunRecord | None = resolve_run(store, run, vantage=vantage)
     elif at is not None:

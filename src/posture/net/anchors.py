@@ -75,5 +75,7 @@ def load_anchors(path: Path | None) -> TrustAnchors:
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as fault:
-        raise ConfigurationError(f"{path} cannot be read: {fault}. Give a readable --trust-anchor.") from fault
+        raise ConfigurationError(
+            f"{path} cannot be read: {getattr(fault, 'strerror', None) or fault}. Give a readable --trust-anchor."
+        ) from fault
     return parse_anchors(text, str(path))

@@ -182,10 +182,11 @@ class BrokerDoor:
             except NotThere:
                 state = "closed"
             except NotSeen as fault:
-                if fault.reason is not Reason.TIMEOUT:
+                if fault.reason not in (Reason.TIMEOUT, Reason.RESET):
                     raise
-                state = "filtered"
-                liveness.silent_sweeps += 1
+                # One that lets us in and hangs up in the same breath is open.
+                state = "open" if fault.reason is Reason.RESET else "filtered"
+                liveness.silent_sweeps += fault.reason is Reason.TIMEOUT
             liveness.answered |= state != "filtered"
         return state
 
@@ -267,6 +268,7 @@ class BrokerDoor:
             except NotSeen as fault:
                 if fault.reason is Reason.TIMEOUT:
                     liveness.silent_ports.add(port)
+                liveness.answered |= fault.reason is Reason.RESET
                 raise
             liveness.answered = True
             kept = held.pop_all()

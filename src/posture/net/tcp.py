@@ -53,6 +53,8 @@ def open_socket(address: str, kind: socket.SocketKind) -> socket.socket:
 
 def unreachable(fault: OSError, address: str) -> NotSeen:
     """What a failed send or connect (other than a refusal) means: our own limits, or silence of the other side."""
+    if isinstance(fault, ConnectionResetError):
+        return NotSeen(Reason.RESET, f"{address}: the connection was reset at once")
     reason = Reason.VANTAGE_LIMITED if fault.errno in _OURS else Reason.TIMEOUT
     return NotSeen(reason, f"{address}: {errno.errorcode.get(fault.errno or 0, 'no answer')}")
 
@@ -72,9 +74,9 @@ async def dial(address: str, port: int, deadline: Deadline) -> socket.socket:
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connected = True
     except ConnectionRefusedError as fault:
-        raise NotThere(AbsentCause.CLOSED, f"{address} port {port}") from fault
+        raise NotThere(AbsentCause.CLOSED, address) from fault
     except TimeoutError as fault:
-        raise NotSeen(deadline.reason, f"no connection to {address} port {port}") from fault
+        raise NotSeen(deadline.reason, f"no connection to {address}") from fault
     except OSError as fault:
         raise unreachable(fault, address) from fault
     finally:

@@ -9,7 +9,7 @@ an answer known before any packet (a refusal of ours, a name that does not exist
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -55,8 +55,8 @@ class Plan:
         """``posture-plan/1``: one row per task and address."""
         return {
             "schema": "posture-plan/1",
-            "tasks": [row for task in self.tasks for row in _task_rows(task)],
-            "refusals": [
+            "tasks": _distinct(row for task in self.tasks for row in _task_rows(task)),
+            "refusals": _distinct(
                 {
                     "asset": refusal.asset,
                     "class": str(refusal.probe_class),
@@ -65,9 +65,14 @@ class Plan:
                     "text": refusal.text,
                 }
                 for refusal in self.refusals
-            ],
+            ),
             "notes": list(self.notes),
         }
+
+
+def _distinct(rows: Iterable[dict[str, object]]) -> list[dict[str, object]]:
+    """Each row once: several questions to one place under one authority are one line to the reader."""
+    return list({tuple(row.values()): row for row in rows}.values())
 
 
 def _task_rows(task: Task) -> Iterator[dict[str, object]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -36,6 +36,7 @@ STARTTLS_PORTS: Mapping[int, str] = {
     143: "imap",
     389: "ldap",
     587: "smtp",
+    3389: "rdp",
     5222: "xmpp",
     5432: "postgres",
 }
@@ -149,7 +150,7 @@ class AssetPlanner:
                 continue
             self._offer("smtp", subject, host.name, host.addresses, 25, params)
             for probe in ("tls", "tls_legacy"):
-                self._offer(probe, subject, host.name, host.addresses[:1], 25, {**params, "starttls": "smtp"})
+                self._offer(probe, subject, host.name, host.addresses, 25, {**params, "starttls": "smtp"}, most=1)
 
     def _ehlo(self) -> str:
         """The name we greet with: the contact's domain, so that a postmaster knows whom to ask."""
@@ -218,6 +219,13 @@ class AssetPlanner:
                 self.providers[address] = provider
             self._settle_refusal("ports", address, refusal)
             return
+        if refused := {port: d for port, d in decisions.items() if isinstance(d, Refusal)}:
+            shown = ", ".join(map(str, refused))
+            text = f"{len(refused)} of {len(decisions)} ports of the matrix are not granted here: {shown}."
+            first = next(iter(refused.values()))
+            self._record_refusal(
+                "ports", address, None, replace(first, text=f"{text} Add them to ports, if they may be.")
+            )
         grant = next(iter(granted.values()))
         # A filtered port is asked again a second later; in a lab nothing is lost on the way.
         params = {"ports": list(granted), "again_after": 0.0 if grant.lab else 1.0}
@@ -233,8 +241,13 @@ class AssetPlanner:
         addresses: tuple[str, ...] = (),
         port: int | None = None,
         params: Mapping[str, Any] | None = None,
+        *,
+        most: int | None = None,
     ) -> None:
-        """Plans a probe at those of its addresses that the scope grants; settles it when none is left."""
+        """Plans a probe at those of its addresses (at ``most`` so many) that the scope grants; settles it when none is.
+
+        What is refused among several goes along as params["refused"]: nobody may call the rest the whole.
+        """
         if probe not in self.terms.check_of:
             return
         params = params or {}
@@ -247,7 +260,9 @@ class AssetPlanner:
             if address and subject and (provider := self._provider(name, address, decision, params)):
                 self.providers[subject] = provider
         if granted:
-            literals = tuple(address for address in granted if address)
+            literals = tuple(address for address in granted if address)[:most]
+            refused = {a: str(d.reason) for a, d in decisions.items() if a and isinstance(d, Refusal)}
+            params = {**params, "refused": refused} if refused else params
             self._add(probe, subject, name, literals, port, next(iter(granted.values())), params)
         else:
             refusal = next(decision for decision in decisions.values() if isinstance(decision, Refusal))

@@ -46,7 +46,8 @@ async def observe(task: Task, door: Door) -> SmtpFacts:
         except NotSeen as unseen:
             answers.append(SmtpAnswer(address, str(unseen.reason)))
             refusals += [unseen] if unseen.reason in _NOT_ASKED else []
-    if refusals and len(refusals) == len(answers):
+    answers += [SmtpAnswer(address, reason) for address, reason in sorted(task.params.get("refused", {}).items())]
+    if refusals and len(refusals) == len(task.addresses):
         raise refusals[0]
     return SmtpFacts(task.name, tuple(answers))
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import posture
 from posture import history
 from posture.drift import Key, changed_subjects
 from posture.engine.local import run as run_tasks
-from posture.errors import NothingToScan, UsageError
+from posture.errors import Interrupted, NothingToScan, UsageError
 from posture.model import Absent, AbsentCause, Answer, Finding, Reason, Unobserved
 from posture.net.broker import Broker
 from posture.net.governor import Governor
@@ -33,7 +33,7 @@ from posture.task import Task
 RECHECK_AFTER = 60.0  # seconds before a change is looked at again; none in a lab
 BUDGET = 6 * 3600.0  # seconds for a whole run
 TOOL = f"posture {posture.__version__}"
-_OURS = (Reason.NOT_RUN, Reason.STOPPED, Reason.VANTAGE_LIMITED, Reason.BUG)
+_OURS = (Reason.NOT_RUN, Reason.STOPPED)
 
 
 class Progress(Protocol):
@@ -69,7 +69,7 @@ async def scan(
         try:
             # A lab's names are nobody's: only public ones tell from where we look.
             seen = await selftest(resolver, trust_anchor=terms.config.trust_anchor, at=started_at)
-            plan = terms.no_plan() if seen.quarantine else await terms.plan(resolver, started_at)
+            plan = terms.no_plan() if seen.quarantine else await _unless(stop, terms.plan(resolver, started_at))
             if not plan.tasks and not seen.quarantine and all(map(_is_ours, (each.answer for each in plan.settled))):
                 raise NothingToScan(_nothing(plan))
             # A quarantined run leaves nothing behind: it must not be the interrupted one.
@@ -83,6 +83,22 @@ async def scan(
         finally:
             progress.ended()
             await resolver.aclose()
+
+
+async def _unless(stop: _Interruption, planning: Coroutine[Any, Any, Plan]) -> Plan:
+    """The plan, unless a signal comes first.
+
+    Raises:
+        Interrupted: it did.
+    """
+    work, signalled = asyncio.ensure_future(planning), asyncio.ensure_future(stop.event.wait())
+    await asyncio.wait({work, signalled}, return_when=asyncio.FIRST_COMPLETED)
+    signalled.cancel()
+    if not work.done():
+        work.cancel()
+        await asyncio.wait({work})
+        raise Interrupted(stop.signal or signal.SIGINT)
+    return work.result()
 
 
 def _is_ours(answer: Answer) -> bool:
@@ -323,7 +339,7 @@ class _Running:
             criticality={asset.key: asset.criticality for asset in self.terms.inventory.assets},
             notes=(*notes, *self.plan.notes),
             silent=silent,
-            lapsed=tuple(sorted(authorisation.id for authorisation in self.terms.scope.ended(self.clock()))),
+            lapsed=self.terms.lapsed(self.clock()),
             quarantine=quarantine,
             signal=self.stop.signal,
         )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+import json
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
@@ -61,6 +62,17 @@ class Terms:
     def no_plan(self) -> Plan:
         """The plan of a run that may ask nothing, because nothing it saw could be believed."""
         return Plan((), (), (), self.selection.chosen_controls(self.policy), self.inventory.assets)
+
+    def lapsed(self, at: datetime) -> tuple[str, ...]:
+        """Authorisations of the selected ministries that are not in force."""
+        chosen = self.selection.ministries
+        ours = {
+            name
+            for each in self.inventory.ministries
+            if not chosen or each.code in chosen
+            for name in each.authorisations
+        }
+        return tuple(sorted(ours & {authorisation.id for authorisation in self.scope.ended(at)}))
 
     def decider(self) -> Decider:
         """What the broker asks: without somebody to complain to, a scan reaches nothing but a lab."""
@@ -153,5 +165,10 @@ def declared(asset: Asset) -> Declared:
 
 def authorisation_digest(inventory: Inventory) -> str:
     """SHA-256 (hex) over all authorisations, so that a resumed run is under the same ones."""
-    texts = sorted(repr(authorisation) for authorisation in inventory.authorisations.values())
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+    terms = {name: asdict(authorisation) for name, authorisation in inventory.authorisations.items()}
+    return hashlib.sha256(json.dumps(terms, sort_keys=True, default=_plain).encode()).hexdigest()
+
+
+def _plain(value: object) -> Any:
+    """Sets in order, so that every process makes the same digest; all else by its text."""
+    return sorted(map(str, value)) if isinstance(value, frozenset) else str(value)

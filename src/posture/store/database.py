@@ -167,7 +167,7 @@ class WriterLock:
             holder = _holder(os.read(self._file, 500))
             os.close(self._file)
             raise NothingToScan(
-                f"another scan holds {path}{holder}. Wait for it to end, or stop it with 'posture stop'."
+                f"another scan holds {path}{holder}. Wait for it to end, or interrupt it (Ctrl-C)."
             ) from None
         self.say("")
 

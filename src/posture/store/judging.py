@@ -72,7 +72,7 @@ def unknown_of_run(reader: Reader, run: RunRecord, shipped: Mapping[str, Control
 
 def last_looks(reader: Reader, run: RunRecord, shipped: Mapping[str, Control]) -> dict[Key, Finding]:
     """What the last look at it, up to this run, could not see; also where an older answer is known."""
-    return _unknowns(reader, run, shipped, None)
+    return _unknowns(reader, run, shipped, reader.undecided(run))
 
 
 def never_known(found: Mapping[Key, Finding], known: Collection[Key]) -> dict[Key, Finding]:
@@ -87,16 +87,17 @@ def never_known(found: Mapping[Key, Finding], known: Collection[Key]) -> dict[Ke
 
 
 def _unknowns(
-    reader: Reader, run: RunRecord, shipped: Mapping[str, Control], chosen: Collection[AssetKey] | None
+    reader: Reader, run: RunRecord, shipped: Mapping[str, Control], chosen: Collection[AssetKey]
 ) -> dict[Key, Finding]:
     policy, reference, entries = reader.policy(run), reader.reference(run), reader.entries(run.number)
     misses = reader.misses(run)
-    wanted = [asset for asset in misses if asset in entries and (chosen is None or asset in chosen)]
-    answers = reader.answers(run) if wanted else {}
+    # Not only where an answer is missing: a rule may find that the answers there are do not decide.
+    wanted = [asset for asset in entries if asset in chosen]
+    answers = reader.answers(run, wanted) if wanted else {}
     unknown: dict[Key, Finding] = {}
     for asset in wanted:
         # A miss hides the older answer: this is how the last look saw the asset.
-        seen = {**answers.get(asset, {}), **misses[asset]}
+        seen = {**answers.get(asset, {}), **misses.get(asset, {})}
         found = judge(
             docket_of(entries[asset], seen), policy, run.end, reference=reference, lab=run.lab, shipped=shipped
         )

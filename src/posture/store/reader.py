@@ -6,7 +6,7 @@ import json
 import sqlite3
 import zlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -96,14 +96,22 @@ class Reader:
 
     # ---- answers
 
-    def answers(self, run: RunRecord) -> dict[AssetKey, dict[tuple[str, str], StoredAnswer]]:
-        """The last answers known as of a run, by asset and (probe, subject): facts and clear absences."""
-        assets = self.assets()
+    def answers(
+        self, run: RunRecord, only: Collection[AssetKey] | None = None
+    ) -> dict[AssetKey, dict[tuple[str, str], StoredAnswer]]:
+        """The last answers known as of a run, by asset and (probe, subject): facts and clear absences.
+
+        Args:
+            only: these assets' alone; all when left out.
+        """
+        assets, chosen = self.assets(), None if only is None else frozenset(only)
         blob = cache(lambda number: get_blob(self._connection, number))
         found: dict[AssetKey, dict[tuple[str, str], StoredAnswer]] = defaultdict(dict)
         for asset, probe, subject, since, at, number, authorisation in self._as_of(
             "SELECT asset_id, probe, subject_id, from_run, at, blob_id, authorisation FROM facts WHERE ", run
         ):
+            if chosen is not None and assets[asset] not in chosen:
+                continue
             answer, digest = answer_from(blob(number), moment(at))
             stored = StoredAnswer(answer, since, digest, authorisation)
             found[assets[asset]][probe, self.texts.text(subject)] = stored
@@ -198,6 +206,23 @@ class Reader:
             controls[control]: (Bitmap.unpack(asked), Bitmap.unpack(known), _silent(silent))
             for control, asked, known, silent in self._connection.execute(query, (run,))
         }
+
+    def undecided(self, run: RunRecord) -> set[AssetKey]:
+        """Assets of which the last look at some control, up to a run, did not get to know everything.
+
+        Looks back only as far as the last run that asked the whole inventory.
+        """
+        bits, settled, found = self.bits(), set[tuple[str, int]](), set[int]()
+        for one in self._until(run):
+            if one.state == "quarantined":
+                continue
+            for control, (asked, known, _) in self.looks(one.number).items():
+                news = {bit for bit in asked if (control, bit) not in settled}
+                settled.update((control, bit) for bit in news)
+                found.update(bit for bit in news if bit not in known)
+            if one.state == "complete" and not one.selectors:
+                break
+        return {bits[bit] for bit in found}
 
     # ---- drift's view
 

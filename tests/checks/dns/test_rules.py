@@ -130,6 +130,7 @@ CASES = [
     (AXFR, axfr("refused", "timeout"), Reason.TIMEOUT),
     (AXFR, axfr("servfail"), Reason.TEMPORARY),
     (AXFR, axfr("vantage_limited"), Reason.VANTAGE_LIMITED),
+    (AXFR, axfr("refused", "out_of_scope"), Reason.OUT_OF_SCOPE),
     (AXFR, {("axfr", f"ns:{NS1}"): GONE}, "NOTHING_THERE"),
 ]
 

@@ -180,6 +180,7 @@ CASES: list[tuple[str, Answers, Mail, str | Reason]] = [
     (STARTTLS, smtp(at(A, starttls="masked")), None, Reason.BLOCKED),
     (STARTTLS, smtp(at(A, starttls="offered", tls="unclear")), None, Reason.TEMPORARY),
     (STARTTLS, smtp(at(V6, "vantage_limited")), None, Reason.VANTAGE_LIMITED),
+    (STARTTLS, smtp(TLS13, at(V6, "out_of_scope")), None, Reason.OUT_OF_SCOPE),
     (MX_VALID, smtp(TLS13), None, "MX_ANSWERS"),
     (MX_VALID, smtp(at(A), at(V6, "vantage_limited")), None, "MX_ANSWERS"),
     (MX_VALID, smtp(TLS13, at(B, "closed")), None, "MX_REFUSES"),

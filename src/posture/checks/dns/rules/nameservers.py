@@ -21,6 +21,9 @@ UNSEEN = {
     "malformed": Reason.MALFORMED,
     "servfail": Reason.TEMPORARY,
     "vantage_limited": Reason.VANTAGE_LIMITED,
+    "out_of_scope": Reason.OUT_OF_SCOPE,
+    "not_granted": Reason.NOT_GRANTED,
+    "blackout": Reason.BLACKOUT,
 }
 
 
