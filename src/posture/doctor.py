@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import metadata
+from pathlib import Path
 
 import posture
 from posture.config import Config
@@ -53,7 +54,8 @@ def _installation() -> Iterator[Remark]:
             "pip install -r requirements/pip.txt",
         )
     for program, purpose in PROGRAMS.items():
-        found = shutil.which(program)
+        # A program of the same environment counts, also when that environment is not on the path.
+        found = shutil.which(program) or shutil.which(program, path=str(Path(sys.executable).parent))
         where = found or f"not on the path; {purpose}"
         yield Remark(OK if found else DEGRADED, program, where, "" if found else f"install {program}, or leave it")
 

@@ -328,3 +328,9 @@ def test_assets_are_chosen_by_name_and_by_ministry(tmp_path: Path, selection: Se
 def test_selectors_that_match_nothing_are_refused(tmp_path: Path, selection: Selection, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         planned(tmp_path, text_of(host()), {}, selection)
+
+
+def test_a_name_that_could_not_be_looked_up_is_noted(tmp_path: Path) -> None:
+    plan = planned(tmp_path, text_of(host()), Failing({}))
+
+    assert any(note.startswith("1 names could not be looked up now (www.finance.gov.example)") for note in plan.notes)

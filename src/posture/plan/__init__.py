@@ -15,7 +15,7 @@ from datetime import datetime
 
 from posture.checks import Control
 from posture.inventory.records import Asset, Inventory
-from posture.model import AssetKey
+from posture.model import AssetKey, Reason, Unobserved
 from posture.plan.asset import AssetPlanner, Refused, Settled, Terms
 from posture.plan.selection import PROFILES, Selection, check_selection
 from posture.policy import Policy
@@ -134,6 +134,12 @@ def _notes(planners: Sequence[AssetPlanner]) -> tuple[str, ...]:
             f"{elsewhere} of {len(judged)} names are hosted elsewhere: DNS facts only; "
             'to look as a browser would: hosted_classes = ["client"]'
         )
+    unresolved = sorted({p.asset.name for p in planners for settled in p.settled if _is_unanswered(settled)})
+    if unresolved:
+        notes.append(
+            f"{len(unresolved)} names could not be looked up now ({', '.join(unresolved[:3])}): what stands on them is "
+            "not in this plan. 'posture doctor' looks at the resolver."
+        )
     inside = {p.asset.name for p in planners for refusal in p.refusals if refusal.code == SPECIAL}
     if inside:
         notes.append(
@@ -141,6 +147,12 @@ def _notes(planners: Sequence[AssetPlanner]) -> tuple[str, ...]:
             "you look from inside. Scan from outside, or use --resolver with a public one."
         )
     return tuple(notes)
+
+
+def _is_unanswered(settled: Settled) -> bool:
+    """Our resolver gave no usable answer about the name, which is not our own refusal to ask."""
+    answer = settled.answer
+    return isinstance(answer, Unobserved) and answer.code is None and answer.reason is not Reason.NOT_RUN
 
 
 def _check_of_probes(controls: Sequence[Control]) -> dict[str, str]:

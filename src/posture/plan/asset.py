@@ -41,6 +41,7 @@ STARTTLS_PORTS: Mapping[int, str] = {
     5432: "postgres",
 }
 ENDPOINT_PROBES = ("tls", "tls_legacy", "http", "securitytxt")
+PORTS_SHOWN = 10
 OUTSIDE = "E-SCOPE-020"  # the refusal that means "hosted elsewhere"
 _PROBES = {probe.name: probe for probe in PROBES}
 
@@ -220,7 +221,7 @@ class AssetPlanner:
             self._settle_refusal("ports", address, refusal)
             return
         if refused := {port: d for port, d in decisions.items() if isinstance(d, Refusal)}:
-            shown = ", ".join(map(str, refused))
+            shown = ", ".join(map(str, list(refused)[:PORTS_SHOWN])) + (", ..." if len(refused) > PORTS_SHOWN else "")
             text = f"{len(refused)} of {len(decisions)} ports of the matrix are not granted here: {shown}."
             first = next(iter(refused.values()))
             self._record_refusal(

@@ -49,6 +49,17 @@ def write_table(document: Row, stream: TextIO, *, colour: bool, width: int, ever
     if document.get("refusals"):
         stream.write("\n")
         _write_rows(SHAPES["refusals"], document["refusals"], stream, colour=colour, width=width)
+    if document["schema"].startswith("posture-plan/"):
+        stream.write(_plan_ending(document))
+
+
+def _plan_ending(document: Row) -> str:
+    """Totals, and the plan's own remarks."""
+    tasks, refused = document["tasks"], document["refusals"]
+    assets = len({row["asset"] for row in tasks})
+    addresses = len({row["address"] for row in tasks if row["address"]})
+    totals = f"{len(tasks)} questions about {assets} assets at {addresses} addresses; {len(refused)} refusals."
+    return "\n".join(["", totals, *map(terminal, document.get("notes") or ())]) + "\n"
 
 
 def _drift_heading(document: Row) -> str:
