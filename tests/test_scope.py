@@ -337,7 +337,7 @@ def test_in_force_leaves_out_drafts_the_ended_and_the_future() -> None:
     assert scope_of(*others).in_force(NOON) == ()
 
 
-# ---- A slow and obvious oracle, written from CONTRACT and DESIGN section 3 without a look at the code.
+# ---- A slow and obvious oracle, written from the documentation without a look at the code.
 
 NETWORKS: tuple[Network, ...] = tuple(
     map(ip_network, ("8.8.8.0/24", "9.9.9.0/28", "127.0.0.0/8", "10.0.0.0/8", "2600:8::/48", "::1/128", "fd00::/16"))

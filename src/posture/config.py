@@ -113,7 +113,7 @@ def _resolver(text: str) -> tuple[str, int]:
 
 
 def _find(config: Path | None, inventory: Path | None, environ: Mapping[str, str], cwd: Path) -> Path | None:
-    """The posture.toml to use (CONTRACT: where things are)."""
+    """The posture.toml to use: named, beside the inventory, here, the user's, the system's."""
     named = config or (Path(environ["POSTURE_CONFIG"]) if environ.get("POSTURE_CONFIG") else None)
     if named is not None:
         return cwd / named

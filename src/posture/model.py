@@ -82,7 +82,7 @@ class Confidence(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why something is unknown (CONTRACT: set exactly when the outcome is unknown)."""
+    """Why something is unknown; set exactly when the outcome is."""
 
     TIMEOUT = "timeout"
     RESET = "reset"

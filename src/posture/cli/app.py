@@ -100,10 +100,3 @@ def settings_of(ctx: typer.Context) -> Settings:
     """The global options of this command line."""
     found: Any = ctx.find_root().obj
     return found if isinstance(found, Settings) else Settings()
-
-
-# Importing a module of commands registers them; the order here is the order in help.
-from posture.cli import start  # noqa: E402, F401, I001 (the commands need `app` above)
-from posture.cli import daily  # noqa: E402, F401
-from posture.cli import evidence  # noqa: E402, F401
-from posture.cli import upkeep  # noqa: E402, F401

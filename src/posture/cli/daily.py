@@ -25,7 +25,11 @@ Vantage = Annotated[str | None, typer.Option("--vantage", metavar="NAME", help="
 FailOn = Annotated[str, typer.Option("--fail-on", metavar="SEVERITY", help="Exit 1 at or above; default none.")]
 
 
-@app.command(rich_help_panel=DAILY, epilog="Example: posture plan inventory.toml --ministry finance --format json")
+@app.command(
+    rich_help_panel=DAILY,
+    short_help="What would be asked of whom; sends only DNS.",
+    epilog="Example: posture plan inventory.toml --ministry finance --format json",
+)
 def plan(
     ctx: typer.Context,
     inventory: Inventory = None,
@@ -72,7 +76,11 @@ def runs(ctx: typer.Context, vantage: Vantage = None, output: Format = "table") 
     return show_runs(settings_of(ctx), vantage, output)
 
 
-@app.command(rich_help_panel=DAILY, epilog="Example: posture findings --ministry finance --severity high")
+@app.command(
+    rich_help_panel=DAILY,
+    short_help="The current state, or one run's.",
+    epilog="Example: posture findings --ministry finance --severity high",
+)
 def findings(
     ctx: typer.Context,
     ministry: Ministries = None,
@@ -108,7 +116,11 @@ def findings(
     return show_findings(settings_of(ctx), filters, fail_on, output)
 
 
-@app.command(rich_help_panel=DAILY, epilog="Example: posture drift --from previous --to latest --fail-on high")
+@app.command(
+    rich_help_panel=DAILY,
+    short_help="What changed between two runs.",
+    epilog="Example: posture drift --from previous --to latest --fail-on high",
+)
 def drift(
     ctx: typer.Context,
     before: Annotated[str, typer.Option("--from", metavar="R", help="A run.")] = "previous",
@@ -124,7 +136,11 @@ def drift(
     return show_drift(settings_of(ctx), before, after, tuple(ministry or ()), vantage, fail_on, output)
 
 
-@app.command(rich_help_panel=DAILY, epilog="Example: posture scorecard --out site --ministry finance --single-file")
+@app.command(
+    rich_help_panel=DAILY,
+    short_help="Write the scorecards as a static site.",
+    epilog="Example: posture scorecard --out site --ministry finance --single-file",
+)
 def scorecard(
     ctx: typer.Context,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write to.")],

@@ -41,7 +41,11 @@ def controls(
     return Result(document={"schema": "posture-controls/1", "controls": rows}, format=output)
 
 
-@app.command(rich_help_panel=EVIDENCE, epilog="Example: posture explain tls.protocol.legacy")
+@app.command(
+    rich_help_panel=EVIDENCE,
+    short_help="One control in full, with its remedy.",
+    epilog="Example: posture explain tls.protocol.legacy",
+)
 def explain(
     control: Annotated[str, typer.Argument(metavar="ID", help="A control's id; 'posture controls' lists them.")],
 ) -> Result:

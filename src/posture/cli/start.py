@@ -13,7 +13,11 @@ from posture.cli.result import Result
 INVENTORY_ARGUMENT = typer.Argument(metavar="[INVENTORY]", help="Default: posture.toml's, else ./inventory.toml.")
 
 
-@app.command(rich_help_panel=START, epilog="Example: posture demo --out /tmp/demo")
+@app.command(
+    rich_help_panel=START,
+    short_help="Scan a practice range twice; write a site.",
+    epilog="Example: posture demo --out /tmp/demo",
+)
 def demo(
     ctx: typer.Context,
     out: Annotated[Path, typer.Option("--out", help="Folder for the site and the history.")] = Path("posture-demo"),
@@ -26,6 +30,7 @@ def demo(
 
 @app.command(
     rich_help_panel=START,
+    short_help="Write a first inventory and a consent letter.",
     epilog="Example: posture init finance --name finance.gov.example --owner 'Ministry of Finance' "
     "--contact soc@cert.example --basis own",
 )

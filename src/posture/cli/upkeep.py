@@ -20,7 +20,11 @@ def schema(
     return Result(text=text_of(name))
 
 
-@app.command(rich_help_panel=UPKEEP, epilog="Example: posture doctor")
+@app.command(
+    rich_help_panel=UPKEEP,
+    short_help="What works here, and how to mend the rest.",
+    epilog="Example: posture doctor",
+)
 def doctor(ctx: typer.Context) -> Result:
     """What works on this machine, what is degraded and how to mend it. Sends nothing but DNS to our resolver."""
     from posture.cli.wiring import run_doctor

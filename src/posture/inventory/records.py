@@ -34,7 +34,7 @@ class Operator:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Politeness: counts, and rates per second unless the name says otherwise (DESIGN: politeness is precision)."""
+    """Politeness: counts, and rates per second unless the name says otherwise."""
 
     connections_per_address: int = 2
     new_connections_per_second: int = 10
@@ -131,7 +131,7 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """One thing to look at. ``ports``, ``mail`` are None when left out (CONTRACT: defaults and inference)."""
+    """One thing to look at. ``ports``, ``mail`` are None when left out: then defaults hold, or mail is inferred."""
 
     name: str
     kind: str
@@ -152,7 +152,7 @@ class Asset:
 
     @property
     def has_host(self) -> bool:
-        """Whether host controls apply at the asset's own name (CONTRACT: kind host, or a zone with role web or api)."""
+        """Whether host controls apply at the asset's own name: kind host, or a zone with role web or api."""
         return self.kind in ("host", "address") or bool({"web", "api"} & set(self.roles))
 
     @property

@@ -38,7 +38,7 @@ class Ended:
 
     @property
     def incomplete(self) -> bool:
-        """CONTRACT, exit code 3."""
+        """Exit code 3: something that should have answered did not, or may not be believed."""
         return bool(self.silent or self.lapsed or self.quarantine)
 
     def exit_code(self, threshold: Severity | None) -> int:
