@@ -43,7 +43,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in list(os.environ):
         if (
             name.upper().endswith("_PROXY")
-            or name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS")
+            or name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "PYTHONUNBUFFERED")
             or (name.startswith("POSTURE_") and name != "POSTURE_LAB")
         ):
             monkeypatch.delenv(name)

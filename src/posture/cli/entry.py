@@ -33,10 +33,16 @@ def run(arguments: Sequence[str], *, stdout: TextIO | None = None, stderr: TextI
     out, err = stdout or sys.stdout, stderr or sys.stderr
     words = hoist(arguments)
     try:
-        return _answered(words, out, err)
+        code = _answered(words, out, err)
+        out.flush()  # here, where a fault can still be answered, and not when the interpreter ends
     except BrokenPipeError:  # who read our output has seen enough
         _let_go_of(out)
         return 0
+    except OSError as fault:
+        if fault.errno not in DISK_FULL:
+            return _bug(fault, err)
+        return _disk_full(out, err)
+    return code
 
 
 def _answered(words: Sequence[str], out: TextIO, err: TextIO) -> int:
@@ -60,11 +66,15 @@ def _answered(words: Sequence[str], out: TextIO, err: TextIO) -> int:
     except OSError as fault:
         if fault.errno not in DISK_FULL:
             return _bug(fault, err)
-        _let_go_of(out)
-        err.write("posture: the disk is full; finished results are kept. Free some space and try again.\n")
-        return 5
+        return _disk_full(out, err)
     except Exception as fault:  # noqa: BLE001 (the last line of defence: a bug becomes exit code 5, never a traceback)
         return _bug(fault, err)
+
+
+def _disk_full(out: TextIO, err: TextIO) -> int:
+    _let_go_of(out)
+    err.write("posture: the disk is full; finished results are kept. Free some space and try again.\n")
+    return 5
 
 
 def _let_go_of(out: TextIO) -> None:
