@@ -353,7 +353,11 @@ def test_a_redirect_within_the_zones_is_resolved_once_and_decided_by_its_own_nam
             response = await door.get(f"http://portal.gov.example:{server.port}/")
             assert response.status == 200
             assert names.asked == ["portal.gov.example"]
-            assert [(ask["name"], ask["mx_of"]) for ask in scope.asked] == [("portal.gov.example", None)]
+            # First whether the name may be asked about at all, then the address that it leads to.
+            assert [(ask["name"], ask["address"], ask.get("mx_of")) for ask in scope.asked] == [
+                ("portal.gov.example", None, None),
+                ("portal.gov.example", "127.0.0.1", None),
+            ]
 
     warped(scenario())
 
@@ -457,5 +461,16 @@ def test_the_real_scope_opens_and_closes_the_door(changes: dict[str, Any], lab: 
             assert (await _refused(door.sweep(asked.addresses[0], server.port))).code == code
             await asyncio.sleep(1)
             assert server.connections == 0
+
+    warped(scenario())
+
+
+def test_a_name_that_is_not_ours_to_ask_about_is_not_even_resolved() -> None:
+    async def scenario() -> None:
+        names = desk.Names({"www.elsewhere.example": ("127.0.0.1",)})
+        door = desk.broker(Scope(_inventory(443), lab=True), resolver=names).door(desk.task())
+        refusal = await _refused(door.get("http://www.elsewhere.example/"))
+        assert (refusal.reason, names.asked) == (Reason.OUT_OF_SCOPE, [])
+        assert refusal.code is not None
 
     warped(scenario())

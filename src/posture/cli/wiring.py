@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from posture.cli.arguments import hoist
 from posture.cli.result import Result
 from posture.errors import Problem, UsageError
 from posture.plan.selection import PROFILES, Selection
+
+ONLY_HERE = ("--lab", "-q", "--quiet", "-v", "--verbose")  # options that do not lead anywhere
 
 if TYPE_CHECKING:
     from posture.cli.app import Settings
@@ -103,6 +107,14 @@ def run_doctor(settings: Settings) -> Result:
     return Result(text="\n".join(lines) + "\n", exit_code=5 if broken else 0)
 
 
+def typed() -> tuple[str, str]:
+    """The command line as it was typed, and its global options alone, which lead other commands to the same places."""
+    words = sys.argv[1:]
+    front = hoist(words)
+    command = front.index("scan") if "scan" in front else 0
+    return shlex.join(["posture", *words]), shlex.join(["posture", *(w for w in front[:command] if w not in ONLY_HERE)])
+
+
 def run_scan(
     settings: Settings,
     file: Path | None,
@@ -132,4 +144,4 @@ def run_scan(
     ended = asyncio.run(scan(terms, progress=progress, resume=resume))
     code = ended.exit_code(threshold)
     # Quiet is for schedules: nothing to read unless there is something to do.
-    return Result(text="" if settings.quiet and code == 0 else after_scan(ended), exit_code=code)
+    return Result(text="" if settings.quiet and code == 0 else after_scan(ended, *typed()), exit_code=code)

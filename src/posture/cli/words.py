@@ -15,12 +15,16 @@ SHOWN = 10
 WORSE = ("new", "regressed")
 
 
-def after_scan(ended: Ended) -> str:
-    """Plain text for stdout."""
-    return "\n".join(_lines(ended)) + "\n"
+def after_scan(ended: Ended, this: str, others: str) -> str:
+    """Plain text for stdout.
+
+    Args:
+        this: the command line that was run, to be run again; ``others``: how other commands reach the same history.
+    """
+    return "\n".join(_lines(ended, this, others)) + "\n"
 
 
-def _lines(ended: Ended) -> Iterator[str]:
+def _lines(ended: Ended, this: str, others: str) -> Iterator[str]:
     counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(ended.outcomes.items()))
     if ended.signal is not None:
         yield f"{ended.run['id']}  interrupted"
@@ -36,7 +40,7 @@ def _lines(ended: Ended) -> Iterator[str]:
     yield from _worse(ended)
     yield from _first(ended)
     yield ""
-    yield f"Next: {_following(ended)}"
+    yield from (f"Next: {command}" for command in _following(ended, this, others))
 
 
 def _worse(ended: Ended) -> Iterator[str]:
@@ -67,9 +71,10 @@ def _first(ended: Ended) -> Iterator[str]:
         yield f"     {terminal(step.message)}"
 
 
-def _following(ended: Ended) -> str:
+def _following(ended: Ended, this: str, others: str) -> tuple[str, ...]:
+    """Commands that can be typed as they are."""
     if ended.signal is not None:
-        return "posture scan --resume goes on where this one stopped"
+        return (this if this.endswith(" --resume") else f"{this} --resume",)
     if ended.quarantine:
-        return "posture doctor"
-    return "posture scorecard --out site, or posture findings"
+        return (f"{others} doctor",)
+    return (f"{others} findings", f"{others} scorecard --out site")

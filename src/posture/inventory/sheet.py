@@ -29,13 +29,17 @@ Cells = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What an import did. ``missing`` are in the inventory's sheet but not in the imported one; ``urls`` are (URL, host)."""
+    """What an import did. ``missing`` are in the inventory's sheet but not in the imported one; ``urls`` are (URL, host).
+
+    ``ministries`` are those that the import brought into the inventory, without an authorisation.
+    """
 
     added: tuple[AssetKey, ...] = ()
     changed: tuple[AssetKey, ...] = ()
     missing: tuple[AssetKey, ...] = ()
     urls: tuple[tuple[str, str], ...] = ()
     removed: bool = False
+    ministries: tuple[str, ...] = ()
 
     def text(self) -> str:
         """The report for a terminal."""
@@ -44,6 +48,10 @@ class ImportReport:
         for mark, keys in (("+", self.added), ("~", self.changed), ("-", self.missing)):
             lines += [f"  {mark} {key.name} ({key.kind})" for key in keys]
         lines += [f"  {url!r} became {host}" for url, host in self.urls]
+        for code in self.ministries:
+            lines.append(
+                f"  new ministry {code}: nothing of it is scanned until it has an authorisation. A wrong code?"
+            )
         return "\n".join(lines) + "\n"
 
 
@@ -239,7 +247,12 @@ class _Merge:
     def report(self, remove_missing: bool) -> ImportReport:
         missing = [key for companion in self.companions.values() for key in companion.missing]
         return ImportReport(
-            tuple(self.added), tuple(self.changed), tuple(missing), tuple(self.urls), removed=remove_missing
+            tuple(self.added),
+            tuple(self.changed),
+            tuple(missing),
+            tuple(self.urls),
+            removed=remove_missing,
+            ministries=tuple(code for code in self.companions if self._index(code) is None),
         )
 
     def files(self, remove_missing: bool) -> dict[Path, bytes]:

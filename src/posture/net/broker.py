@@ -253,6 +253,18 @@ class BrokerDoor:
             return self._task.addresses
         if tls.is_address(host):
             return (host,)
+        # Whether the name may be asked about at all comes before the question where it is.
+        refusal = self._broker.scope.decide(
+            ministry=self._task.ministry,
+            name=host,
+            address=None,
+            port=None,
+            protocol="tcp",
+            probe_class=self._task.probe_class,
+            at=self._broker.clock(),
+        )
+        if isinstance(refusal, Refusal):
+            raise NotSeen(refusal.reason, refusal.text, refusal.code)
         return await self.resolver.addresses(host)
 
     async def _connect(self, name: str, address: str, port: int, timeout: float) -> Stream:

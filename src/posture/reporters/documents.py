@@ -140,7 +140,7 @@ SHAPES: Mapping[str, Shape] = {
             Column("BEFORE > AFTER", _change),
             Column("WHAT WE SAW", of("message"), grows=True),
         ),
-        "Nothing changed.",
+        "Nothing changed in what both runs asked.",
         drops=("BEFORE > AFTER", "MINISTRY", "SEVERITY"),
     ),
     "plan": Shape(

@@ -96,6 +96,12 @@ CASES = [
     (REDIRECT, port_80(page(ORIGIN, status=502)), Reason.TEMPORARY),
     (REDIRECT, port_80(leads(ORIGIN, "http://gov.example/"), ended="out_of_scope"), Reason.OUT_OF_SCOPE),
     (REDIRECT, port_80(leads(ORIGIN, "/en/"), ended="unseen", why="reset"), Reason.RESET),
+    (
+        REDIRECT,
+        port_80(leads(ORIGIN, ROOT), leads(ROOT, "http://www.other.example/"), ended="out_of_scope"),
+        Reason.OUT_OF_SCOPE,
+    ),
+    (REDIRECT, port_80(leads(ORIGIN, ROOT), leads(ROOT, ORIGIN), ended="loop"), Reason.MALFORMED),
     (REDIRECT, port_80(leads(ORIGIN, "/"), ended="loop"), Reason.MALFORMED),
     (REDIRECT, dict([web(A, 80, SILENT)]), Reason.TIMEOUT),
     (HSTS, sts(f"max-age={YEAR}"), "HSTS_LONG"),

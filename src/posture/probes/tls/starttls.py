@@ -1,6 +1,6 @@
 """What a client says before TLS on ports that start in clear. Each dialogue ends where the ClientHello may follow.
 
-Every dialogue raises NotSeen: TEMPORARY (4xx), REFUSED_BY_TARGET (5xx), MALFORMED (another protocol); where the server lists
+Every dialogue raises NotSeen: REFUSED_BY_TARGET (4xx, 5xx), MALFORMED (another protocol); where the server lists
 what it offers and TLS is not among it, NotThere (NOT_OFFERED).
 """
 
@@ -67,8 +67,6 @@ async def _reply(stream: Stream, wanted: str) -> list[str]:
         raise NotSeen(Reason.MALFORMED, "a reply without end")
     if code == wanted:
         return lines
-    if code.startswith("4"):
-        raise NotSeen(Reason.TEMPORARY, f"the server said {code}")
     raise NotSeen(Reason.REFUSED_BY_TARGET, f"the server said {code}")
 
 

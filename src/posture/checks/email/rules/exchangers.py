@@ -106,7 +106,7 @@ def _settle(case: Case, answers: tuple[SmtpAnswer, ...] | list[SmtpAnswer], good
 
 def _reason(answer: SmtpAnswer) -> Reason:
     """Why an address that was asked gave no evidence."""
-    if answer.state in REFUSALS:
+    if answer.state in (*REFUSALS, "temporary"):
         return Reason.REFUSED_BY_TARGET
     if answer.state == "greeted":
         return Reason.BLOCKED if answer.starttls == "masked" else Reason.TEMPORARY

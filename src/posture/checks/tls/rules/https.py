@@ -135,9 +135,9 @@ def _closed(case: Case, absent: Absent) -> Verdict:
 
 
 def _require_decided(case: Case, facts: HttpFacts, target: str) -> None:
-    """Raises Missing when what was not seen decides: the chain stands on plain HTTP and its end is unknown."""
+    """Raises Missing when what was not seen decides: the last redirect known leads to plain HTTP, and no further."""
     onward = redirect_target(facts.final)
-    if facts.ended == "final" or _is_https(target) or (onward is not None and _is_https(onward)):
+    if facts.ended == "final" or _is_https(onward or target):
         return
     if facts.ended == "out_of_scope":
         raise case.unknown(Reason.OUT_OF_SCOPE, f"redirects to {host_of(onward or target)}")
