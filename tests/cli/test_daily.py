@@ -225,6 +225,20 @@ def test_scorecard_is_a_site_and_says_where(scanned: Scanned, tmp_path: Path) ->
     assert all("TLP:AMBER+STRICT" in each.read_text("utf-8") for each in pages)
 
 
+def test_without_an_inventory_the_scorecard_is_of_what_the_history_knows(
+    scanned: Scanned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = posture("--db", scanned.db, "scorecard", "--out", tmp_path / "site", "--single-file")
+    (page,) = (tmp_path / "site").rglob("*.html")
+
+    assert said.code == 0
+    assert {"Ministry of Finance", "Ministry of Health"} <= set(
+        re.findall("Ministry of [A-Z][a-z]+", page.read_text("utf-8"))
+    )
+    assert "portal.finance.gov.example" in page.read_text("utf-8")
+
+
 def test_scorecard_of_one_ministry_names_no_other(scanned: Scanned, tmp_path: Path) -> None:
     said = scanned.ask("scorecard", "--out", tmp_path, "--ministry", "finance", "--single-file", "--tlp", "green")
     (page,) = tmp_path.rglob("*.html")

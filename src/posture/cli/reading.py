@@ -129,7 +129,7 @@ def write_scorecard(
     from posture.scan import report_of
 
     config = config_of(settings)
-    inventory, _ = inventory_of(settings, None)
+    inventory = inventory_of(settings, None)[0] if config.inventory.exists() else None
     report = report_of(config, inventory, run=run, vantage=vantage)
     try:
         page = write_site(report, out, ministries=ministries, single_file=single_file, tlp=tlp, format=output)

@@ -10,10 +10,10 @@ from posture import history
 from posture.checks import catalogue
 from posture.config import Config
 from posture.errors import UsageError
-from posture.inventory.records import Inventory
+from posture.inventory.records import Asset, Inventory, Ministry, Operator, State
 from posture.policy import load_policy, parse_policy
 from posture.report import Report, assemble
-from posture.store import Store
+from posture.store import RunRecord, Store
 
 
 def drift_document(db: Path, before: str, after: str, *, vantage: str | None = None) -> dict[str, Any]:
@@ -22,15 +22,36 @@ def drift_document(db: Path, before: str, after: str, *, vantage: str | None = N
         return history.compare(store, before, after, vantage=vantage)
 
 
+def remembered(store: Store, run: RunRecord, path: Path) -> Inventory:
+    """The inventory as a run knew it: ministries and assets, without addresses, authorisations or an operator."""
+    names, entries = store.reader.ministries(run.state_code), store.reader.entries(run.number)
+    assets = tuple(
+        Asset(key.name, key.kind, entry.ministry, entry.declared.roles, entry.declared.criticality)
+        for key, entry in sorted(entries.items())
+    )
+    present = {asset.ministry for asset in assets}
+    return Inventory(
+        path=path,
+        state=State(run.state_code, run.state_code, run.timezone),
+        operator=Operator("", ""),
+        authorisations={},
+        ministries=tuple(Ministry(code, name, ()) for code, name in names.items() if code in present),
+        assets=assets,
+    )
+
+
 def report_of(
     config: Config,
-    inventory: Inventory,
+    inventory: Inventory | None,
     *,
     run: str | None = None,
     vantage: str | None = None,
     refusals: tuple[dict[str, Any], ...] = (),
 ) -> Report:
     """The report of the current state, or of one run, compared with the complete run before.
+
+    Args:
+        inventory: None where there is no such file: then who is who is as the last run knew it.
 
     Raises:
         UsageError: no such database or run, or nothing has been scanned yet.
@@ -41,7 +62,9 @@ def report_of(
             raise UsageError(f"{config.db} holds no finished run yet. Scan first: posture scan.")
         drift = history.latest_drift(store, vantage) if run is None else None
         before = history.state(store, at=drift["from"]["ended_at"], vantage=vantage) if drift else None
-        recorded = store.reader.policy(history.resolve_run(store, document["run"]["id"]))
+        last = history.resolve_run(store, document["run"]["id"])
+        recorded = store.reader.policy(last)
+        inventory = inventory or remembered(store, last, config.inventory)
     return assemble(
         inventory,
         document,

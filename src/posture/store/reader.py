@@ -85,6 +85,10 @@ class Reader:
     def controls(self) -> dict[int, str]:
         return dict(self._connection.execute("SELECT id, code FROM control"))
 
+    def ministries(self, state: str) -> dict[str, str]:
+        """Code -> name, of every ministry of a State that was ever scanned."""
+        return dict(self._connection.execute("SELECT code, name FROM ministry WHERE state = ? ORDER BY id", (state,)))
+
     def entries(self, run: int) -> dict[AssetKey, AssetEntry]:
         """The inventory as of a run."""
         rows = self._connection.execute(
