@@ -140,6 +140,22 @@ def test_inventory_import_is_all_rows_or_none(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in inventory.parent.iterdir()} == before
 
 
+def test_inventory_import_reads_standard_input_and_names_a_ministry_that_it_made(tmp_path: Path) -> None:
+    inventory = started(tmp_path / "own")
+    done = subprocess.run(
+        [script(), "inventory", "import", "-", "--into", str(inventory)],
+        input="ministry,name\nnewone,www.newone.gov.example\n",
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "new ministry newone" in done.stdout
+    assert "www.newone.gov.example" in (inventory.parent / "newone.csv").read_text("utf-8")
+
+
 @pytest.mark.parametrize("words", [["nosuch.csv"], ["sites.csv", "--map", "nonsense"]], ids=" ".join)
 def test_inventory_import_refuses(words: list[str], elsewhere: Path) -> None:
     (elsewhere / "sites.csv").write_text(SHEET, "utf-8")

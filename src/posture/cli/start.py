@@ -84,7 +84,9 @@ def inventory_check(
     "import", epilog="Example: posture inventory import sites.csv --into inventory.toml --ministry finance"
 )
 def inventory_import(
-    sheet: Annotated[Path, typer.Argument(metavar="SHEET.csv", help="One asset a row; a header row first.")],
+    sheet: Annotated[
+        Path, typer.Argument(metavar="SHEET.csv", help="One asset a row; a header row first. - is stdin.")
+    ],
     into: Annotated[Path, typer.Option("--into", metavar="FILE.toml", help="The inventory to update.")],
     ministry: Annotated[str | None, typer.Option("--ministry", metavar="CODE", help="For rows without one.")] = None,
     mapping: Annotated[

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -103,8 +104,9 @@ def import_sheet(
 
 
 def _content(sheet: Path) -> bytes:
+    """What the sheet holds; "-" is standard input."""
     try:
-        return sheet.read_bytes()
+        return sys.stdin.buffer.read() if sheet == Path("-") else sheet.read_bytes()
     except OSError as fault:
         raise UsageError(f"{sheet} cannot be read: {fault.strerror}. Name a CSV file.") from None
 
