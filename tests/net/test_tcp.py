@@ -169,3 +169,8 @@ def test_a_lie_about_length_reserves_nothing() -> None:
             assert caught.value.reason is Reason.MALFORMED
 
     warped(scenario())
+
+
+def test_a_reset_at_once_is_a_reset_and_no_silence() -> None:
+    assert tcp.unreachable(ConnectionResetError(104, "reset"), "192.0.2.7").reason is Reason.RESET
+    assert tcp.unreachable(OSError(113, "no route to host"), "192.0.2.7").reason is Reason.TIMEOUT

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import dns.rdata
 import jsonschema
 import pytest
 
@@ -334,3 +335,26 @@ def test_a_name_that_could_not_be_looked_up_is_noted(tmp_path: Path) -> None:
     plan = planned(tmp_path, text_of(host()), Failing({}))
 
     assert any(note.startswith("1 names could not be looked up now (www.finance.gov.example)") for note in plan.notes)
+
+
+class Exchangers(Names):
+    """Of a zone with one mail exchanger at two addresses."""
+
+    async def ask(self, name: str, rdtype: str) -> Reply:
+        records: tuple[Any, ...] = ()
+        if (name, rdtype) == ("finance.gov.example", "MX"):
+            records = (dns.rdata.from_text("IN", "MX", "10 mx.finance.gov.example."),)
+        elif name == "mx.finance.gov.example" and rdtype == "A":
+            records = tuple(dns.rdata.from_text("IN", "A", address) for address in (OWN, ELSEWHERE))
+        return Reply("noerror" if records else "nodata", records, name)
+
+
+def test_a_refused_address_of_an_exchanger_goes_along_and_is_not_asked(tmp_path: Path) -> None:
+    zone = host("finance.gov.example", kind="zone")
+    plan = valid(planned(tmp_path, text_of(zone), Exchangers({}), Selection(checks=("email", "tls"))))
+    exchanger = {task.probe: task for task in plan.tasks if task.subject == "mx:mx.finance.gov.example:25"}
+
+    assert set(exchanger) == {"smtp", "tls", "tls_legacy"}
+    assert all(task.addresses == (OWN,) for task in exchanger.values())
+    assert all(task.params["refused"] == {ELSEWHERE: "out_of_scope"} for task in exchanger.values())
+    assert (ELSEWHERE, "E-SCOPE-020") in {(refusal.address, refusal.code) for refusal in plan.refusals}

@@ -10,6 +10,7 @@ import tempfile
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -278,3 +279,14 @@ def test_postfix(postfix: Place) -> None:
     (answer,) = facts.answers
     assert (answer.state, answer.starttls, answer.tls, answer.version) == ("greeted", "offered", "accepted", "TLS 1.3")
     assert "PIPELINING" in answer.extensions
+
+
+def test_an_address_that_may_not_be_asked_stays_in_the_facts() -> None:
+    async def ask() -> SmtpFacts:
+        async with scripted(talk("220 ready\r\n", "250 mx\r\n")) as place:
+            asked = replace(task(A), params={**task(A).params, "refused": {B: "out_of_scope"}})
+            found = await SMTP.observe(asked, LoopbackDoor({(A, 25): place}))
+            assert isinstance(found, SmtpFacts)
+            return found
+
+    assert [(one.address, one.state) for one in asyncio.run(ask()).answers] == [(A, "greeted"), (B, "out_of_scope")]
