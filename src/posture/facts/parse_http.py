@@ -64,6 +64,17 @@ def declined(status: int) -> Reason | None:
     return Reason.TEMPORARY if status >= 500 else Reason.REFUSED_BY_TARGET
 
 
+def lost(ended: str, why: str) -> Reason | None:
+    """Why following redirects led to no answer (``ended`` and ``why`` of HttpFacts); None when it ended with one."""
+    if ended == "final":
+        return None
+    if ended == "out_of_scope":
+        return Reason.OUT_OF_SCOPE
+    if ended == "unseen":
+        return Reason.REFUSED_BY_TARGET if why in ("", "closed") else Reason(why)
+    return Reason.MALFORMED  # a loop, or no end
+
+
 def hsts_max_age(value: str) -> int | None:
     """``max-age`` in seconds of one Strict-Transport-Security value; None when a browser ignores it (RFC 6797 6.1)."""
     directives: dict[str, str | None] = {}

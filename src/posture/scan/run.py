@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import posture
 from posture import history
+from posture.checks import catalogue
 from posture.drift import Key, changed_subjects
 from posture.engine.local import run as run_tasks
 from posture.errors import Interrupted, NothingToScan, UsageError
@@ -345,8 +346,6 @@ class _Running:
         )
 
     def _scores(self, rows: Iterable[Row], at: datetime) -> dict[str, ScoreRow]:
-        from posture.checks import catalogue
-
         assets = [ScoredAsset(asset.key, asset.ministry, asset.criticality) for asset in self.terms.inventory.assets]
         card = scorecard(map(Standing.of, rows), assets, self.terms.policy, catalogue(), at=at)
         scores = {"": card.state, **{score.ministry: score for score in card.ministries}}

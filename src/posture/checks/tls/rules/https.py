@@ -7,7 +7,7 @@ from enum import StrEnum
 from posture.checks.rule import Case, Missing, Rule, rule
 from posture.facts import HttpFacts, TlsFacts
 from posture.facts.http import Hop
-from posture.facts.parse_http import PERMANENT, declined, host_of, hsts_max_age, redirect_target, split_url
+from posture.facts.parse_http import PERMANENT, declined, host_of, hsts_max_age, lost, redirect_target, split_url
 from posture.facts.tls import UNCLEAR
 from posture.model import Absent, AbsentCause, Reason, Unobserved, Verdict, endpoint, parse_endpoint
 
@@ -137,17 +137,9 @@ def _closed(case: Case, absent: Absent) -> Verdict:
 def _require_decided(case: Case, facts: HttpFacts, target: str) -> None:
     """Raises Missing when what was not seen decides: the last redirect known leads to plain HTTP, and no further."""
     onward = redirect_target(facts.final)
-    if facts.ended == "final" or _is_https(onward or target):
-        return
-    if facts.ended == "out_of_scope":
-        raise case.unknown(Reason.OUT_OF_SCOPE, f"redirects to {host_of(onward or target)}")
-    if facts.ended == "unseen":
-        raise case.unknown(_why(facts), "a redirect led nowhere")
-    raise case.unknown(Reason.MALFORMED, f"redirects: {facts.ended}")
-
-
-def _why(facts: HttpFacts) -> Reason:
-    return Reason.REFUSED_BY_TARGET if facts.why in ("", "closed") else Reason(facts.why)
+    reason = lost(facts.ended, facts.why)
+    if reason and not _is_https(onward or target):
+        raise case.unknown(reason, f"redirects to {host_of(onward or target)}: {facts.ended}")
 
 
 def _is_https(url: str) -> bool:
@@ -178,11 +170,11 @@ def hsts(case: Case) -> Verdict | list[tuple[str, Verdict]]:
 def _require_last(case: Case, facts: HttpFacts, last: Hop) -> None:
     """Raises Missing when a later response of the same host over HTTPS was not seen."""
     onward = redirect_target(last)
-    if facts.ended != "final" and last is facts.final and onward and host_of(onward) == _own_host(case):
-        if facts.ended == "unseen" and _is_https(onward):
-            raise case.unknown(_why(facts), "a redirect led nowhere")
-        if facts.ended in ("loop", "too_many"):
-            raise case.unknown(Reason.MALFORMED, f"redirects: {facts.ended}")
+    reason = lost(facts.ended, facts.why)
+    if reason and last is facts.final and onward and host_of(onward) == _own_host(case):
+        endless = facts.ended in ("loop", "too_many")
+        if endless or (facts.ended == "unseen" and _is_https(onward)):
+            raise case.unknown(reason, f"redirects: {facts.ended}")
 
 
 def _judged_age(case: Case, value: str) -> Verdict:

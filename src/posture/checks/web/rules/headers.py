@@ -5,8 +5,8 @@ from __future__ import annotations
 from posture.checks.rule import Case, Missing, rule
 from posture.facts import HttpFacts
 from posture.facts.http import Hop
-from posture.facts.parse_http import declined, frames_restricted, nosniff, referrer_policy
-from posture.model import Absent, Reason, Unobserved, Verdict, parse_endpoint
+from posture.facts.parse_http import declined, frames_restricted, lost, nosniff, referrer_policy
+from posture.model import Absent, Unobserved, Verdict, parse_endpoint
 from posture.model import endpoint as endpoint_of
 
 SAFE_REFERRER = frozenset({"no-referrer", "same-origin", "strict-origin", "strict-origin-when-cross-origin"})
@@ -46,12 +46,8 @@ def _final_page(case: Case, facts: HttpFacts) -> Hop:
     Raises:
         Missing: it is not ours to see, or was not seen.
     """
-    if facts.ended == "out_of_scope":
-        raise case.unknown(Reason.OUT_OF_SCOPE)
-    if facts.ended == "unseen":
-        raise case.unknown(Reason.REFUSED_BY_TARGET if facts.why in ("", "closed") else Reason(facts.why))
-    if facts.ended != "final":
-        raise case.unknown(Reason.MALFORMED, facts.ended)
+    if reason := lost(facts.ended, facts.why):
+        raise case.unknown(reason, facts.ended)
     if reason := declined(facts.final.status):
         raise case.unknown(reason, f"status {facts.final.status}")
     return facts.final

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 from posture.checks.rule import Case, rule
 from posture.facts import SecurityTxtFacts
-from posture.facts.parse_http import declined
+from posture.facts.parse_http import declined, lost
 from posture.facts.parse_securitytxt import SecurityTxt, parse
-from posture.model import Reason, Verdict
+from posture.model import Verdict
 
 FORMER_PLACE = "/security.txt"
 _GONE = frozenset({404, 410})
@@ -35,12 +35,8 @@ def securitytxt(case: Case) -> Verdict:
 
 def _require_answer(case: Case, facts: SecurityTxtFacts) -> None:
     """Raises Missing unless the place was found, or is clearly empty."""
-    if facts.ended == "out_of_scope":
-        raise case.unknown(Reason.OUT_OF_SCOPE)
-    if facts.ended == "unseen":
-        raise case.unknown(Reason.REFUSED_BY_TARGET if facts.why in ("", "closed") else Reason(facts.why))
-    if facts.ended != "final":
-        raise case.unknown(Reason.MALFORMED, facts.ended)
+    if reason := lost(facts.ended, facts.why):
+        raise case.unknown(reason, facts.ended)
     if facts.status not in _GONE and (reason := declined(facts.status)):
         raise case.unknown(reason, f"status {facts.status}")
 
