@@ -6,6 +6,7 @@
     ├── ConfigurationError       2   posture.toml or an environment variable
     ├── PolicyError              2   a baseline or an exemption
     ├── NothingToScan            4   nothing was sent: no scope, stopped, another scan is running
+    ├── AuditError               4   the audit trail is broken or cannot be written: nothing is sent without it
     ├── StoreError               5   the database cannot be read or written
     └── Interrupted       130, 143   SIGINT or SIGTERM before there was anything to save
 
@@ -91,6 +92,13 @@ class NothingToScan(PostureError):
 
     exit_code = 4
     code = "E-NOTHING"
+
+
+class AuditError(PostureError):
+    """The audit trail is broken, or cannot be written. Nothing is sent that would not be on record."""
+
+    exit_code = 4
+    code = "E-AUDIT-001"
 
 
 class StoreError(PostureError):

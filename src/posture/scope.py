@@ -1,8 +1,9 @@
 """Authorisation, decided: may this be asked, of this address, on this port, now? Pure, and closed when in doubt.
 
-Steps, per authorisation of the ministry, in this order: draft and dates, blackout, class, name, special-purpose
-address, whose address it is, port. Any authorisation that grants is enough; otherwise the refusal that got furthest
-is given. Rates, the audit record and the kill switch come after the grant, in the broker.
+Steps, per authorisation of the ministry, in this order: kill switch, what bars it from the start (signatures, sequence),
+draft and dates, blackout, class, name, special-purpose address, whose address it is, port. Any authorisation that
+grants is enough; otherwise the refusal that got furthest is given. Rates and the audit record come after the grant,
+in the broker.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from posture.inventory.names import is_placeholder
 from posture.inventory.records import Authorisation, Blackout, Inventory, Limits, Network
 from posture.inventory.special import special_purpose
 from posture.model import ProbeClass, Reason
+from posture.stop import Order, OrdersNow, no_orders
 
 NONE_COVERS = "E-SCOPE-001"
 NOT_IN_FORCE = "E-SCOPE-003"
@@ -28,6 +30,10 @@ ADDRESS = "E-SCOPE-020"
 SPECIAL = "E-SCOPE-021"
 OTHER_HOST = "E-SCOPE-022"
 PORT = "E-SCOPE-024"
+UNSIGNED = "E-SCOPE-002"
+SUPERSEDED = "E-SCOPE-004"
+REVOKED = "E-SCOPE-040"
+STOPPED = "E-SCOPE-041"
 
 # What the reader of the findings gets as the reason of an unknown.
 REASONS: Mapping[str, Reason] = {
@@ -40,6 +46,10 @@ REASONS: Mapping[str, Reason] = {
     SPECIAL: Reason.OUT_OF_SCOPE,
     OTHER_HOST: Reason.OUT_OF_SCOPE,
     PORT: Reason.NOT_GRANTED,
+    UNSIGNED: Reason.NOT_GRANTED,
+    SUPERSEDED: Reason.NOT_GRANTED,
+    REVOKED: Reason.STOPPED,
+    STOPPED: Reason.STOPPED,
 }
 DNS_PORT, SMTP_PORT = 53, 25
 
@@ -106,11 +116,22 @@ class Scope:
 
     Args:
         lab: whether the run was started with --lab; special-purpose addresses need this and ``lab = true``.
+        barred: authorisations that grant nothing from the start, with the refusal to give (signatures, sequence).
+        orders: what the kill switch says now.
     """
 
-    def __init__(self, inventory: Inventory, *, lab: bool) -> None:
+    def __init__(
+        self,
+        inventory: Inventory,
+        *,
+        lab: bool,
+        barred: Mapping[str, Refusal] | None = None,
+        orders: OrdersNow = no_orders,
+    ) -> None:
         self._inventory = inventory
         self._lab = lab
+        self._barred = barred or {}
+        self._orders = orders
         self._zone = ZoneInfo(inventory.state.timezone)
         self._authorisations = {
             ministry.code: tuple(
@@ -156,6 +177,8 @@ class Scope:
             _literal(address),
             _literal(name),
         )
+        if order := self._orders().about_address(address or name):
+            return stopped(order)
         authorisations = self._authorisations.get(ministry, ())
         if not authorisations:
             return _refuse(
@@ -176,7 +199,9 @@ class Scope:
         today = at.astimezone(self._zone).date()
         named = {each.id: each for authorisations in self._authorisations.values() for each in authorisations}
         return tuple(
-            each for each in named.values() if not each.is_draft and each.not_before <= today <= each.not_after
+            each
+            for each in named.values()
+            if not each.is_draft and each.not_before <= today <= each.not_after and each.id not in self._barred
         )
 
     def ended(self, at: datetime) -> tuple[Authorisation, ...]:
@@ -194,7 +219,7 @@ class Scope:
 
     def _decide(self, authorisation: Authorisation, question: _Question) -> tuple[int, Grant | Refusal]:
         """The grant, or the number of the step that refused and its refusal."""
-        steps = (self._in_force, self._blackout, self._class, self._name, self._special)
+        steps = (self._revoked, self._in_force, self._blackout, self._class, self._name, self._special)
         for number, step in enumerate(steps):
             refusal = step(authorisation, question)
             if refusal is not None:
@@ -208,6 +233,10 @@ class Scope:
         if refusal is not None:
             return len(steps) + 1, refusal
         return -1, Grant(authorisation.id, question.probe_class, via, authorisation.limits, lab, party)
+
+    def _revoked(self, authorisation: Authorisation, question: _Question) -> Refusal | None:  # noqa: ARG002 - a step
+        order = self._orders().about_authorisation(authorisation.id)
+        return stopped(order) if order else self._barred.get(authorisation.id)
 
     def _in_force(self, authorisation: Authorisation, question: _Question) -> Refusal | None:
         if authorisation.is_draft:
@@ -364,8 +393,18 @@ def _port(authorisation: Authorisation, question: _Question, via: str) -> Refusa
     )
 
 
-def _refuse(code: str, text: str, authorisation: Authorisation | None = None) -> Refusal:
-    return Refusal(code, REASONS[code], text, authorisation.id if authorisation else None)
+def stopped(order: Order) -> Refusal:
+    """The refusal behind an order of the kill switch."""
+    when = f" at {order.at:%Y-%m-%d %H:%M} UTC" if order.at else ""
+    whom = f" by {order.by}" if order.by else ""
+    what = order.authorisation or order.address or "everything"
+    text = f'{what} was stopped{whom}{when} ("{order.reason}"). "posture stop --status" shows it, --lift ends it.'
+    return _refuse(REVOKED if order.authorisation else STOPPED, text, order.authorisation)
+
+
+def _refuse(code: str, text: str, authorisation: Authorisation | str | None = None) -> Refusal:
+    named = authorisation.id if isinstance(authorisation, Authorisation) else authorisation
+    return Refusal(code, REASONS[code], text, named)
 
 
 @lru_cache(maxsize=4096)

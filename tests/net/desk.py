@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -12,6 +12,7 @@ from posture.door import Reply
 from posture.inventory.records import LabPort, Limits
 from posture.model import NotSeen, ProbeClass, Reason
 from posture.net.broker import Broker
+from posture.net.decisions import Closing, Decision
 from posture.net.governor import Governor
 from posture.scope import Grant, Refusal
 from posture.task import Task
@@ -79,7 +80,26 @@ def broker(scope: Any = None, **options: Any) -> Broker:
         "roots": b"",
         **options,
     }
+    if listener := settings.pop("on_decision", None):
+        settings["trail"] = Listening(listener)
     return Broker(scope or Loopback(), settings.pop("governor", None) or Governor(), **settings)
+
+
+class Listening:
+    """A trail that hands each decision on."""
+
+    def __init__(self, listener: Callable[[Decision], object]) -> None:
+        self._listener = listener
+        self.closings: list[tuple[int, Closing]] = []
+        self._records = 0
+
+    def decided(self, decision: Decision) -> int:
+        self._listener(decision)
+        self._records += 1
+        return self._records
+
+    def closed(self, record: int, closing: Closing) -> None:
+        self.closings.append((record, closing))
 
 
 def task(addresses: Sequence[str] = ("127.0.0.1",), **changes: Any) -> Task:

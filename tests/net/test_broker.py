@@ -13,7 +13,8 @@ from posture.errors import StoreError
 from posture.inventory.records import Asset, Authorisation, Inventory, LabPort, Limits, Ministry, Operator, State
 from posture.model import AbsentCause, NotSeen, NotThere, ProbeClass, Reason
 from posture.net.asset import AssetContext
-from posture.net.broker import BrokerDoor, Decision
+from posture.net.broker import BrokerDoor
+from posture.net.decisions import Decision
 from posture.net.governor import Traffic
 from posture.scope import Scope
 from tests.lab import free_port

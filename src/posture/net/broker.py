@@ -10,18 +10,18 @@ import asyncio
 import socket
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from OpenSSL import SSL, crypto
 
 from posture.door import Reply, Resolver, Response, Stream
 from posture.inventory.records import LabPort
-from posture.model import AbsentCause, NotSeen, NotThere, ProbeClass, Reason
+from posture.model import AbsentCause, NotSeen, NotThere, Reason
 from posture.net import http, tcp, tls, udp
 from posture.net.asset import AssetContext, Stopwatch
+from posture.net.decisions import Account, Decider, Decision, NoTrail, Request, Trail
 from posture.net.governor import Governor, Traffic
 from posture.net.location import Location, parse_url
 from posture.scope import Grant, Refusal
@@ -39,43 +39,6 @@ PATIENCE_SECONDS = 300.0
 FRESH_SECONDS = 1.0
 
 
-class Decider(Protocol):
-    """posture.scope.Scope, as far as the broker needs it."""
-
-    def decide(
-        self,
-        *,
-        ministry: str,
-        name: str,
-        address: str | None,
-        port: int | None,
-        protocol: str,
-        probe_class: ProbeClass,
-        at: datetime,
-        nameserver_of: str | None = None,
-        mx_of: str | None = None,
-    ) -> Grant | Refusal: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What goes into the audit record, before anything is sent. ``name`` is said on the wire, ``address`` dialled;
-    ``port`` is the one spoken of, also where a lab's ``[[lab_port]]`` leads elsewhere."""
-
-    at: datetime
-    task: Task
-    traffic: Traffic
-    name: str
-    address: str
-    port: int
-    protocol: str
-    outcome: Grant | Refusal
-
-    @property
-    def allowed(self) -> bool:
-        return isinstance(self.outcome, Grant)
-
-
 class Broker:
     """The only one who opens connections to scanned systems.
 
@@ -87,7 +50,7 @@ class Broker:
         user_agent: identifies us in HTTP.
         resolver: of the run.
         roots: PEM certificates that https is verified against.
-        on_decision: called before each packet and for each refusal; if it raises, nothing is sent.
+        trail: each decision is written there before anything is sent; if it raises, nothing is.
         patience: seconds to wait for a turn before NotSeen(RATE_LIMITED).
     """
 
@@ -101,7 +64,7 @@ class Broker:
         resolver: Resolver,
         roots: bytes,
         lab_ports: Iterable[LabPort] = (),
-        on_decision: Callable[[Decision], None] | None = None,
+        trail: Trail | None = None,
         patience: float = PATIENCE_SECONDS,
     ) -> None:
         self.scope = scope
@@ -111,7 +74,7 @@ class Broker:
         self.resolver = resolver
         self.patience = patience
         self._roots = roots
-        self._on_decision = on_decision
+        self.trail = trail or NoTrail()
         self._lab_ports = {
             (entry.address, entry.port, protocol): entry.to for entry in lab_ports for protocol in _both(entry)
         }
@@ -132,10 +95,6 @@ class Broker:
     @cached_property
     def trust_store(self) -> crypto.X509Store:
         return tls.trust_store(self._roots)
-
-    def record(self, decision: Decision) -> None:
-        if self._on_decision:
-            self._on_decision(decision)
 
     def real_port(self, grant: Grant, address: str, port: int, protocol: str) -> int:
         """The port to dial."""
@@ -174,19 +133,21 @@ class BrokerDoor:
         self._must_be_ours(address)
         liveness = self._asset.liveness(address)
         with ExitStack() as held:
-            request = _Request(Traffic.SWEEP, self._task.name, address, port, "tcp")
-            dialled = await self._turn(request, held, liveness.dead_for_sweep)
+            request = Request(Traffic.SWEEP, self._task.name, address, port, "tcp")
+            dialled, account = await self.turn(request, held, liveness.dead_for_sweep)
             try:
                 (await tcp.dial(address, dialled, self.clock.deadline(timeout))).close()
                 state = "open"
             except NotThere:
                 state = "closed"
             except NotSeen as fault:
+                account.end = str(fault.reason)
                 if fault.reason not in (Reason.TIMEOUT, Reason.RESET):
                     raise
                 # One that lets us in and hangs up in the same breath is open.
                 state = "open" if fault.reason is Reason.RESET else "filtered"
                 liveness.silent_sweeps += fault.reason is Reason.TIMEOUT
+            account.end = state
             liveness.answered |= state != "filtered"
         return state
 
@@ -194,9 +155,15 @@ class BrokerDoor:
         """One datagram and its answer. Raises NotThere (CLOSED: ICMP unreachable) and NotSeen."""
         self._must_be_ours(address)
         with ExitStack() as held:
-            request = _Request(Traffic.DATAGRAM, self._task.name, address, port, "udp")
-            dialled = await self._turn(request, held, _never)
-            answer = await udp.exchange(address, dialled, payload, self.clock.deadline(timeout))
+            request = Request(Traffic.DATAGRAM, self._task.name, address, port, "udp")
+            dialled, account = await self.turn(request, held, _never)
+            account.sent = len(payload)
+            try:
+                answer = await udp.exchange(address, dialled, payload, self.clock.deadline(timeout))
+            except (NotSeen, NotThere) as fault:
+                account.end = _end(fault)
+                raise
+            account.end, account.received = "answered", len(answer)
             self._asset.liveness(address).answered = True
         return answer
 
@@ -270,14 +237,16 @@ class BrokerDoor:
     async def _connect(self, name: str, address: str, port: int, timeout: float) -> Stream:
         liveness = self._asset.liveness(address)
         with ExitStack() as held:
-            request = _Request(Traffic.CONNECTION, name, address, port, "tcp")
-            dialled = await self._turn(request, held, lambda: liveness.dead_for_connect(port))
+            request = Request(Traffic.CONNECTION, name, address, port, "tcp")
+            dialled, account = await self.turn(request, held, lambda: liveness.dead_for_connect(port))
             try:
                 connection = await tcp.dial(address, dialled, self.clock.deadline(timeout))
-            except NotThere:
+            except NotThere as fault:
+                account.end = _end(fault)
                 liveness.answered = True
                 raise
             except NotSeen as fault:
+                account.end = _end(fault)
                 if fault.reason is Reason.TIMEOUT:
                     liveness.silent_ports.add(port)
                 liveness.answered |= fault.reason is Reason.RESET
@@ -285,7 +254,13 @@ class BrokerDoor:
             liveness.answered = True
             kept = held.pop_all()
         stream = self._stream(connection, timeout, kept)
-        kept.callback(lambda: liveness.ended(port, received=stream.received, timed_out=stream.timed_out))
+
+        def ended() -> None:
+            account.sent, account.received = stream.sent, stream.received
+            account.end = str(Reason.TIMEOUT) if stream.timed_out else "closed"
+            liveness.ended(port, received=stream.received, timed_out=stream.timed_out)
+
+        kept.callback(ended)
         return stream
 
     def _stream(self, connection: socket.socket, timeout: float, held: ExitStack) -> tcp.TcpStream:
@@ -297,11 +272,14 @@ class BrokerDoor:
         held.callback(self._streams.discard, stream)
         return stream
 
-    async def _turn(self, request: _Request, held: ExitStack, dead: Callable[[], bool]) -> int:
-        """Decides, waits for a turn, records. What must be given back afterwards is left to ``held``.
+    async def turn(self, request: Request, held: ExitStack, dead: Callable[[], bool]) -> tuple[int, Account]:
+        """Decides, waits for a turn, records. What must be given back or written down afterwards is left to ``held``.
 
         Returns:
-            The port to dial.
+            The port to dial, and the account to fill in.
+
+        Raises:
+            NotSeen: a refusal, RATE_LIMITED, DEADLINE, or the silence of a dead address.
         """
         grant = self._decide(request)
         if dead():
@@ -320,11 +298,12 @@ class BrokerDoor:
             raise NotSeen(Reason.STOPPED, "this task is over")
         if self.clock.remaining <= 0:
             raise NotSeen(Reason.DEADLINE, "the time for this asset is used up")
-        self._record(request, grant)
+        account = Account(broker.trail, broker.clock, self._record(request, grant))
+        held.callback(account.close)
         held.enter_context(self.clock.measured())
-        return broker.real_port(grant, request.address, request.port, request.protocol)
+        return broker.real_port(grant, request.address, request.port, request.protocol), account
 
-    def _decide(self, request: _Request) -> Grant:
+    def _decide(self, request: Request) -> Grant:
         task, broker = self._task, self._broker
         own = request.name == task.name
         outcome = broker.scope.decide(
@@ -343,10 +322,11 @@ class BrokerDoor:
         self._record(request, outcome)
         raise NotSeen(outcome.reason, outcome.text, outcome.code)
 
-    def _record(self, request: _Request, outcome: Grant | Refusal) -> None:
-        self._broker.record(
+    def _record(self, request: Request, outcome: Grant | Refusal) -> int:
+        broker = self._broker
+        return broker.trail.decided(
             Decision(
-                at=self._broker.clock(),
+                at=broker.clock(),
                 task=self._task,
                 traffic=request.traffic,
                 name=request.name,
@@ -354,23 +334,13 @@ class BrokerDoor:
                 port=request.port,
                 protocol=request.protocol,
                 outcome=outcome,
+                connections=request.connections,
             )
         )
 
     def _must_be_ours(self, address: str) -> None:
         if address not in self._task.addresses:
             raise _stranger(address, self._task.name)
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """One thing to be sent."""
-
-    traffic: Traffic
-    name: str
-    address: str
-    port: int
-    protocol: str
 
 
 class _ClockedResolver:
@@ -397,6 +367,11 @@ class _ClockedResolver:
 
 def _never() -> bool:
     return False
+
+
+def _end(fault: NotSeen | NotThere) -> str:
+    """How an attempt ended, for the record."""
+    return str(fault.cause if isinstance(fault, NotThere) else fault.reason)
 
 
 def _dead(address: str) -> NotSeen:

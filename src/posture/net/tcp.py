@@ -94,7 +94,7 @@ class TcpStream:
         idle: seconds that one read or write may take at most.
         on_close: called once, when the socket is closed.
 
-    ``received`` counts bytes; ``timed_out`` says that a read or write took too long.
+    ``sent`` and ``received`` count bytes; ``timed_out`` says that a read or write took too long.
     """
 
     def __init__(
@@ -107,6 +107,7 @@ class TcpStream:
         self._loop = asyncio.get_running_loop()
         self._buffer = bytearray()
         self._closed = False
+        self.sent = 0
         self.received = 0
         self.timed_out = False
 
@@ -139,6 +140,7 @@ class TcpStream:
         return self._take(end + 1)
 
     async def write(self, data: bytes) -> None:
+        self.sent += len(data)
         await self._timely(self._loop.sock_sendall(self._socket, data))
 
     def close(self) -> None:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Protocol
 
-import posture
 from posture import history
 from posture.checks import catalogue
 from posture.drift import Key, changed_subjects
 from posture.engine.local import run as run_tasks
-from posture.errors import Interrupted, NothingToScan, UsageError
+from posture.errors import NothingToScan
 from posture.model import Absent, AbsentCause, Answer, Finding, Reason, Unobserved
 from posture.net.broker import Broker
 from posture.net.governor import Governor
@@ -24,16 +22,17 @@ from posture.net.selftest import SelfTest, selftest
 from posture.plan import Plan
 from posture.probes import PROBES
 from posture.report import Row
+from posture.scan.beginning import entries_of, open_run, start_of, why_nothing
 from posture.scan.ended import Ended
-from posture.scan.terms import Terms, authorisation_digest, declared
+from posture.scan.interruption import Interruption, interruptible, unless
+from posture.scan.terms import Terms
 from posture.scan.vantage import limited_by, port_25_is_blocked
 from posture.scorecard import ScoredAsset, Standing, scorecard
-from posture.store import AssetEntry, OpenRun, Question, RunStart, ScoreRow, Store
+from posture.store import OpenRun, Question, ScoreRow, Store
 from posture.task import Task
 
 RECHECK_AFTER = 60.0  # seconds before a change is looked at again; none in a lab
 BUDGET = 6 * 3600.0  # seconds for a whole run
-TOOL = f"posture {posture.__version__}"
 _OURS = (Reason.NOT_RUN, Reason.STOPPED)
 
 
@@ -66,17 +65,17 @@ async def scan(
     started_at = clock()
     terms.must_be_allowed(started_at)
     resolver = terms.resolver()
-    with Store.open(terms.config.db, write=True) as store, _interruptible() as stop:
+    with Store.open(terms.config.db, write=True) as store, interruptible() as stop:
         try:
             # A lab's names are nobody's: only public ones tell from where we look.
             seen = await selftest(resolver, trust_anchor=terms.config.trust_anchor, at=started_at)
-            plan = terms.no_plan() if seen.quarantine else await _unless(stop, terms.plan(resolver, started_at))
+            plan = terms.no_plan() if seen.quarantine else await unless(stop, terms.plan(resolver, started_at))
             if not plan.tasks and not seen.quarantine and all(map(_is_ours, (each.answer for each in plan.settled))):
-                raise NothingToScan(_nothing(plan))
+                raise NothingToScan(why_nothing(plan))
             # A quarantined run leaves nothing behind: it must not be the interrupted one.
-            run = _open(
+            run = open_run(
                 store,
-                _run_start(terms, plan, _entries(store, terms, plan), started_at),
+                start_of(terms, plan, entries_of(store, terms, plan), started_at),
                 resume=resume and not seen.quarantine,
             )
             running = _Running(terms, plan, store, run, resolver, progress, stop, clock)
@@ -86,115 +85,9 @@ async def scan(
             await resolver.aclose()
 
 
-async def _unless(stop: _Interruption, planning: Coroutine[Any, Any, Plan]) -> Plan:
-    """The plan, unless a signal comes first.
-
-    Raises:
-        Interrupted: it did.
-    """
-    work, signalled = asyncio.ensure_future(planning), asyncio.ensure_future(stop.event.wait())
-    await asyncio.wait({work, signalled}, return_when=asyncio.FIRST_COMPLETED)
-    signalled.cancel()
-    if not work.done():
-        work.cancel()
-        await asyncio.wait({work})
-        raise Interrupted(stop.signal or signal.SIGINT)
-    return work.result()
-
-
 def _is_ours(answer: Answer) -> bool:
     """Whether it was we who did not ask: says nothing of the target, whose silence it is not."""
     return isinstance(answer, Unobserved) and (answer.code is not None or answer.reason in _OURS)
-
-
-def _nothing(plan: Plan) -> str:
-    reasons = sorted({f"{refusal.code} {refusal.text}" for refusal in plan.refusals})
-    shown = "\n  ".join(reasons[:5])
-    return f"nothing in scope may be asked; nothing was sent. 'posture plan' lists every refusal.\n  {shown}".rstrip()
-
-
-def _entries(store: Store, terms: Terms, plan: Plan) -> tuple[AssetEntry, ...]:
-    """The whole inventory; of assets that this run leaves out, who mends what is known from the run before."""
-    last = history.latest_closed(store, terms.config.vantage)
-    before = store.reader.entries(last.number) if last else {}
-    known = {key: entry.providers for key, entry in before.items()}
-    planned = {asset.key for asset in plan.assets}
-    return tuple(
-        AssetEntry(
-            asset.ministry, declared(asset), (plan.providers if asset.key in planned else known).get(asset.key, {})
-        )
-        for asset in terms.inventory.assets
-    )
-
-
-def _run_start(terms: Terms, plan: Plan, entries: tuple[AssetEntry, ...], at: datetime) -> RunStart:
-    inventory, selection = terms.inventory, terms.selection
-    chosen = {
-        "ministries": list(selection.ministries),
-        "assets": list(selection.assets),
-        "checks": list(selection.checks),
-        "controls": list(selection.controls),
-    }
-    return RunStart(
-        started_at=at,
-        state=inventory.state.code,
-        timezone=inventory.state.timezone,
-        tool=TOOL,
-        policy=terms.policy,
-        controls=tuple(control.id for control in plan.controls),
-        inventory_digest=inventory.digest,
-        authorisation_digest=authorisation_digest(inventory),
-        ministries={ministry.code: ministry.name for ministry in inventory.ministries},
-        assets=entries,
-        planned=tuple(plan.questions()),
-        vantage=terms.config.vantage,
-        selectors={name: values for name, values in chosen.items() if values},
-        reference=terms.reference,
-        lab=terms.lab,
-    )
-
-
-def _open(store: Store, start: RunStart, resume: bool) -> OpenRun:
-    """The run to record in: a new one, or with ``resume`` the one that was interrupted."""
-    leftover = store.leftover(start.vantage) if resume else None
-    if leftover is None:
-        return store.begin(start)
-    if changed := leftover.differs_from(start):
-        raise UsageError(
-            f"{leftover.run.id} cannot be resumed: {', '.join(changed)} changed since it began. "
-            "Scan without --resume: what it found is kept."
-        )
-    return leftover
-
-
-@contextmanager
-def _interruptible() -> Iterator[_Interruption]:
-    """SIGINT and SIGTERM ask for an early end; a second SIGINT is Python's own."""
-    loop, asked = asyncio.get_running_loop(), _Interruption()
-
-    def ask(number: signal.Signals) -> None:
-        asked.signal = asked.signal or number
-        asked.event.set()
-        loop.remove_signal_handler(signal.SIGINT)
-
-    handled: list[signal.Signals] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            loop.add_signal_handler(number, ask, number)
-            handled.append(number)
-        except (ValueError, RuntimeError):  # not the main thread: whoever runs us handles signals
-            break
-    try:
-        yield asked
-    finally:
-        for number in handled:
-            loop.remove_signal_handler(number)
-
-
-@dataclass(slots=True)
-class _Interruption:
-    event: asyncio.Event = field(default_factory=asyncio.Event)
-    signal: signal.Signals | None = None
 
 
 @dataclass(slots=True)
@@ -207,7 +100,7 @@ class _Running:
     run: OpenRun
     resolver: RunResolver
     progress: Progress
-    stop: _Interruption
+    stop: Interruption
     clock: Callable[[], datetime]
     answered: dict[Question, Answer] = field(default_factory=dict)
 

@@ -19,7 +19,7 @@ from posture.errors import ConfigurationError, NothingToScan
 from posture.inventory.records import Asset, Inventory
 from posture.inventory.special import special_purpose
 from posture.model import Reason
-from posture.net.broker import Decider
+from posture.net.decisions import Decider
 from posture.net.resolver import RunResolver, system_resolver
 from posture.plan import Plan, Selection, make_plan
 from posture.plan.selection import check_selection
