@@ -147,6 +147,25 @@ def _intervals(db: Database) -> None:
     db.execute(f"PRAGMA user_version = {NEWEST}")
 
 
+# What earlier runs sent, so that limits outlive a process; under which letters each run went; where its trail stood.
+_SAFETY = """
+CREATE TABLE contact (kind TEXT NOT NULL CHECK (kind IN ('smtp', 'sweep')), address TEXT NOT NULL, at REAL NOT NULL,
+  count INTEGER NOT NULL DEFAULT 1, PRIMARY KEY (kind, address, at)) STRICT, WITHOUT ROWID;
+CREATE TABLE authority (run_id INTEGER NOT NULL REFERENCES run (id), authorisation TEXT NOT NULL,
+  sequence INTEGER NOT NULL, sha256 TEXT NOT NULL, signers TEXT NOT NULL,
+  PRIMARY KEY (run_id, authorisation)) STRICT, WITHOUT ROWID;
+CREATE TABLE trail (run_id INTEGER NOT NULL REFERENCES run (id), seq INTEGER NOT NULL, head TEXT NOT NULL,
+  at TEXT NOT NULL, PRIMARY KEY (run_id, seq)) STRICT, WITHOUT ROWID;
+"""
+
+
+@MIGRATIONS(name="0002_safety")
+def _safety(db: Database) -> None:
+    for statement in _statements(_SAFETY):
+        db.execute(statement)
+    db.execute(f"PRAGMA user_version = {NEWEST}")
+
+
 def _statements(script: str) -> list[str]:
     """One by one, because executescript would commit the transaction that a migration runs in."""
     statements, buffer = [], ""
