@@ -11,6 +11,11 @@ An interval is true from run ``from_run`` up to, not including, run ``to_run``; 
     coverage     per run and probe: which assets were asked, which answered in full
     judged       per run and control: which assets were asked, on which every subject was known
     event        what changed at the end of a run
+    contact      what was sent to whom lately, so that limits outlive a process
+    authority    under which authorisations a run went, by sequence, digest and signers
+    trail        where the audit trail stood at the end of a run
+    log_entry    the ledger: one entry per closed run, or per change of the key; leaf, its parts by ministry
+    checkpoint   signed notes over the ledger
 """
 
 from __future__ import annotations
@@ -162,6 +167,36 @@ CREATE TABLE trail (run_id INTEGER NOT NULL REFERENCES run (id), seq INTEGER NOT
 @MIGRATIONS(name="0002_safety")
 def _safety(db: Database) -> None:
     for statement in _statements(_SAFETY):
+        db.execute(statement)
+    db.execute(f"PRAGMA user_version = {NEWEST}")
+
+
+# The ledger: entry ``place`` of an RFC 6962 log; a run's entry commits to the root over its ministries' salted leaves.
+# ``body`` are zlib-compressed canonical JSON. ``rescore``: a run's scores under another judgement than its own.
+_LEDGER = """
+CREATE TABLE log_entry (place INTEGER PRIMARY KEY, kind TEXT NOT NULL CHECK (kind IN ('run', 'rotation')),
+  run_id INTEGER UNIQUE REFERENCES run (id), body BLOB NOT NULL, hash BLOB NOT NULL CHECK (length(hash) = 32),
+  CHECK ((kind = 'run') = (run_id IS NOT NULL))) STRICT;
+CREATE TABLE leaf (ministry TEXT NOT NULL, run_id INTEGER NOT NULL REFERENCES run (id),
+  salt BLOB NOT NULL CHECK (length(salt) = 16), body BLOB NOT NULL, PRIMARY KEY (ministry, run_id)) STRICT, WITHOUT ROWID;
+CREATE TABLE checkpoint (size INTEGER PRIMARY KEY, root BLOB NOT NULL CHECK (length(root) = 32), note TEXT NOT NULL,
+  at TEXT NOT NULL) STRICT;
+CREATE TABLE rescore (run_id INTEGER NOT NULL REFERENCES run (id),
+  judgement_id INTEGER NOT NULL REFERENCES judgement (id), ministry TEXT NOT NULL, tenths INTEGER, low INTEGER,
+  high INTEGER, coverage INTEGER NOT NULL, grade TEXT NOT NULL,
+  PRIMARY KEY (run_id, judgement_id, ministry)) STRICT, WITHOUT ROWID;
+CREATE TRIGGER log_entry_kept BEFORE DELETE ON log_entry BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+CREATE TRIGGER log_entry_frozen BEFORE UPDATE ON log_entry BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+CREATE TRIGGER leaf_kept BEFORE DELETE ON leaf BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+CREATE TRIGGER leaf_frozen BEFORE UPDATE ON leaf BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+CREATE TRIGGER checkpoint_kept BEFORE DELETE ON checkpoint BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+CREATE TRIGGER checkpoint_frozen BEFORE UPDATE ON checkpoint BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+"""
+
+
+@MIGRATIONS(name="0003_ledger")
+def _ledger(db: Database) -> None:
+    for statement in _statements(_LEDGER):
         db.execute(statement)
     db.execute(f"PRAGMA user_version = {NEWEST}")
 
