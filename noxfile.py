@@ -29,6 +29,9 @@ LAB = {
     "mariadbd": "mariadb-server",
     "chromium": "chromium",
     "ip": "iproute2",
+    "nft": "nftables",
+    "nmap": "nmap",
+    "ssh-keygen": "openssh-client",
 }
 SBIN = ["/usr/sbin", "/sbin", *(str(path) for path in Path("/usr/lib/postgresql").glob("*/bin"))]
 

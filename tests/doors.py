@@ -102,6 +102,11 @@ class LoopbackDoor:
     resolver: Any = None
     connections: list[Place] = field(default_factory=list)
     sweeps: list[Place] = field(default_factory=list)
+    pushes: list[str] = field(default_factory=list)
+
+    def throttled(self, address: str) -> None:
+        """Kept; a door on loopback does not wait."""
+        self.pushes.append(address)
 
     async def connect(self, address: str, port: int, *, timeout: float = 5.0) -> LoopbackStream:
         return await self._open(address, port, min(timeout, self.patience))

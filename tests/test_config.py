@@ -5,11 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from posture.config import Config, load_config, parse_resolver
+from posture.config import Canary, Config, load_config, parse_canary, parse_resolver
 from posture.errors import ConfigurationError
+from posture.inventory.reading import Fault
 from posture.policy import DEFAULT
+from posture.signatures import Signer
+from posture.sshsig import parse_public_key
 
 NOTHING: Mapping[str, str] = {}
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKDKKw7gdGDFEDl4sk1OA4A6fwWeM3xkatueQ1WxfkVD"
+OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMKCSpu0s7IrravpGCQDjkxvjCp1PJeJI/ao1ND7YkPz"
 
 
 def put(folder: Path, text: str = "") -> Path:
@@ -59,7 +64,7 @@ def test_the_file_is_looked_for_in_the_order_of_the_contract(tmp_path: Path) -> 
 def test_paths_in_a_file_are_relative_to_it(tmp_path: Path) -> None:
     path = put(
         tmp_path / "etc",
-        """\
+        f"""\
 inventory = "lc/inventory.toml"
 db = "/var/lib/posture.db"
 key = "k"
@@ -70,9 +75,10 @@ profile = "deep"
 vantage = "castries"
 resolver = "[2001:db8::53]:5353"
 require_signatures = true
-canaries = ["192.0.2.1:443/tcp"]
+canaries = ["https://www.cert.test/", "tcp://192.0.2.7:22"]
 plugins = ["acme"]
-trusted_signers = ["a", "b"]
+trusted_signers = ["ps-finance {KEY}"]
+signature_threshold = 2
 [endpoints]
 relay = "192.0.2.5:25"
 """,
@@ -89,11 +95,15 @@ relay = "192.0.2.5:25"
         resolver=("2001:db8::53", 5353),
         ca_file=tmp_path / "etc" / "ca.pem",
         trust_anchor=tmp_path / "etc" / "anchor.txt",
-        canaries=("192.0.2.1:443/tcp",),
+        canaries=(
+            Canary("https://www.cert.test/", "https", "www.cert.test", 443),
+            Canary("tcp://192.0.2.7:22", "tcp", "192.0.2.7", 22),
+        ),
         endpoints={"relay": "192.0.2.5:25"},
         plugins=("acme",),
         require_signatures=True,
-        trusted_signers=("a", "b"),
+        signature_threshold=2,
+        trusted_signers=(Signer("ps-finance", parse_public_key(KEY)),),
     )
 
 
@@ -179,8 +189,86 @@ def test_a_file_that_is_no_toml_or_is_not_there_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "environ",
-    [{"POSTURE_PROFILE": "fast"}, {"POSTURE_RESOLVER": "dns.example"}, {"POSTURE_REQUIRE_SIGNATURES": "perhaps"}],
+    [
+        {"POSTURE_PROFILE": "fast"},
+        {"POSTURE_RESOLVER": "dns.example"},
+        {"POSTURE_REQUIRE_SIGNATURES": "perhaps"},
+        {"POSTURE_CANARIES": "gopher://192.0.2.1"},
+        {"POSTURE_TRUSTED_SIGNERS": "ps"},
+        {"POSTURE_SIGNATURE_THRESHOLD": "0"},
+        {"POSTURE_SIGNATURE_THRESHOLD": "many"},
+    ],
 )
 def test_a_bad_environment_is_a_configuration_error(tmp_path: Path, environ: Mapping[str, str]) -> None:
     with pytest.raises(ConfigurationError):
         load(tmp_path, environ=environ)
+
+
+@pytest.mark.parametrize(
+    ("text", "canary"),
+    [
+        ("https://www.cert.test/", ("https", "www.cert.test", 443, "/")),
+        ("HTTPS://WWW.cert.test:8443/a?b=c", ("https", "www.cert.test", 8443, "/a?b=c")),
+        ("http://192.0.2.1", ("http", "192.0.2.1", 80, "/")),
+        ("smtp://mx.cert.test", ("smtp", "mx.cert.test", 25, "/")),
+        ("dns://192.0.2.53", ("dns", "192.0.2.53", 53, "/")),
+        ("dns://[2001:DB8::53]:5353", ("dns", "2001:db8::53", 5353, "/")),
+        ("tcp://192.0.2.7:22", ("tcp", "192.0.2.7", 22, "/")),
+    ],
+)
+def test_canaries(text: str, canary: tuple[str, str, int, str]) -> None:
+    assert parse_canary(text) == Canary(text, *canary)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "is not a canary"),
+        ("www.cert.test", "is not a canary"),
+        ("https://user@www.cert.test/", "not a host name"),
+        ("https://www.cert.test/a b", "is not a canary"),
+        ("ftp://www.cert.test", "no protocol that can be tried"),
+        ("htps://www.cert.test", "Did you mean 'https'"),
+        ("tcp://192.0.2.7", "no usable port"),
+        ("tcp://192.0.2.7:70000", "no usable port"),
+        ("https://www.cert.test:0/", "no usable port"),
+        ("smtp://mx.cert.test/path", "has a path, which smtp does not know"),
+        ("https://localhost/", "one label only"),
+        ("https://2130706433/", "read by some programs as an IPv4 address"),
+        ("dns://[fe80::1%eth0]", "zone id"),
+    ],
+)
+def test_what_is_no_canary_is_told_why(text: str, why: str) -> None:
+    with pytest.raises(Fault) as caught:
+        parse_canary(text)
+
+    assert why in caught.value.message
+    assert caught.value.next
+
+
+def test_a_bad_canary_or_signer_is_told_with_its_line(tmp_path: Path) -> None:
+    signers = f'trusted_signers = [\n  "ps {KEY}",\n  "cert-head",\n]\nsignature_threshold = 0\n'
+    path = put(tmp_path, f'canaries = [\n"https://www.cert.test/",\n"tcp://192.0.2.7",\n]\n{signers}')
+
+    with pytest.raises(ConfigurationError) as caught:
+        load(tmp_path)
+
+    lines = str(caught.value).splitlines()
+    assert [line.partition(": ")[0] for line in lines] == [f"{path}:{number}" for number in (9, 3, 7)]
+    assert "cert-head has no usable key" in lines[2]
+    assert 'Write "NAME KEY"' in lines[2]
+
+
+def test_one_key_under_two_names_would_count_twice(tmp_path: Path) -> None:
+    put(tmp_path, f'trusted_signers = ["a {KEY}", "b {OTHER}", "c {KEY} a comment"]\n')
+
+    with pytest.raises(ConfigurationError, match="a and c have the same key"):
+        load(tmp_path)
+
+
+def test_signers_of_the_environment_are_separated_by_semicolons(tmp_path: Path) -> None:
+    environ = {"POSTURE_TRUSTED_SIGNERS": f"a {KEY}; b {OTHER} a comment;", "POSTURE_SIGNATURE_THRESHOLD": "2"}
+    config = load(tmp_path, environ=environ)
+
+    assert [signer.name for signer in config.trusted_signers] == ["a", "b"]
+    assert config.signature_threshold == 2

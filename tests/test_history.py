@@ -138,7 +138,7 @@ def test_what_was_never_answered_is_unknown_with_its_reason(world: World) -> Non
     assert (row["outcome"], row["reason"], row["code"]) == ("unknown", "out_of_scope", "E-SCOPE-020")
     assert (row["observed_at"], row["first_seen"], row["last_seen"], row["facts"]) == (None, None, None, None)
     assert row["authorisation"] == "lc-2026-001"
-    assert row["message"].startswith("Not looked at")
+    assert row["message"] == "Not looked at: the address is outside the authorisation."
     assert (row["tag"], row["stale"]) == (None, False)
 
 
@@ -376,7 +376,7 @@ def test_drift_compares_the_last_two_complete_runs(world: World) -> None:
         "message": "bad is bad.",
         "initial": False,
     }
-    assert document["events"][1]["message"].startswith("No longer so: ")
+    assert document["events"][1]["message"] == "No longer so: Port 23 is open."
 
 
 def test_drift_between_runs_far_apart(world: World) -> None:

@@ -51,8 +51,6 @@ def test_narrowed_report_keeps_only_the_ministrys_own() -> None:
     assert {row["ministry"] for row in narrowed.findings} == {"health"}
     assert {event["ministry"] for event in narrowed.events} == {"health"}
     assert [ministry.code for ministry in narrowed.ministries] == ["health"]
-    assert [row["asset"] for row in narrowed.refusals] == [sample.CLINIC]
-    assert narrow(sample.report(), ["finance"]).refusals == ()
 
 
 def test_narrowing_to_nothing_keeps_everything_and_to_an_unknown_one_is_refused() -> None:

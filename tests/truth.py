@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 
 from posture.range import Planted
 from posture.report import Row
+from posture.reporters.cells import terminal
 
 # Open findings that no planted truth names, because they follow from one that does:
 CONSEQUENCES = {
@@ -56,4 +57,4 @@ PLANTED_CHANGE = {
 
 
 def speaks(planted: Planted, row: Row) -> bool:
-    return planted.speaks_of(row["asset"], row["control"], row["subject"])
+    return planted.speaks_of(row["asset"], row["control"], terminal(row["subject"]))

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from posture.errors import ConfigurationError
-from posture.inventory.reading import Fault, Problems, Table, read_toml
+from posture.inventory.names import is_address, parse_address, parse_name
+from posture.inventory.reading import Fault, Problems, Table, meant, read_toml
 from posture.policy import DEFAULT as SHIPPED_POLICY
+from posture.signatures import Signer, parse_signer
 
 FILE = "posture.toml"
 PROFILES = ("passive", "standard", "deep")
@@ -22,6 +24,24 @@ _PATHS = ("inventory", "db", "key", "ca_file", "trust_anchor")
 _TRUTH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
 _BRACKETED = re.compile(r"\[([^\]]*)\](?::([0-9]{1,5}))?")
 _PLAIN = re.compile(r"([^:]*):([0-9]{1,5})")
+# Where a canary answers when it names no port; a tcp:// canary has to.
+CANARY_PORTS = {"https": 443, "http": 80, "smtp": 25, "dns": 53, "tcp": 0}
+_CANARY = re.compile(r"([A-Za-z]+)://(\[[^\]/]*\]|[^:/\[\]]*)(?::([0-9]{1,5}))?(/[!-~]*)?")
+HIGHEST_THRESHOLD = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """An endpoint of the operator's own that must be reachable, or what a run sees is not believed.
+
+    ``protocol`` is https, http, smtp, dns or tcp; ``host`` a name or an address; ``path`` is asked for in HTTP.
+    """
+
+    text: str
+    protocol: str
+    host: str
+    port: int
+    path: str = "/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +63,12 @@ class Config:
     resolver: tuple[str, int] | None = None
     ca_file: Path | None = None
     trust_anchor: Path | None = None
-    canaries: tuple[str, ...] = ()
+    canaries: tuple[Canary, ...] = ()
     endpoints: Mapping[str, str] = field(default_factory=dict)
     plugins: tuple[str, ...] = ()
     require_signatures: bool = False
-    trusted_signers: tuple[str, ...] = ()
+    signature_threshold: int = 1
+    trusted_signers: tuple[Signer, ...] = ()
 
     def overridden(self, **flags: Any) -> Config:
         """This configuration with the flags of a command line; None means not given.
@@ -79,13 +100,27 @@ def load_config(*, config: Path | None, inventory: Path | None, environ: Mapping
     path = _find(config, inventory, environ, cwd)
     problems = Problems()
     values = _file_values(path, problems) if path else {}
-    values |= _environment_values(environ, cwd)
     if problems.errors:
         raise ConfigurationError("\n".join(map(str, problems.errors)))
+    values |= _environment_values(environ, cwd)
     if inventory is not None:
         values["inventory"] = cwd / inventory
     defaults = {"inventory": cwd / "inventory.toml", "db": cwd / "posture.db"}
-    return Config(path, **(defaults | values))
+    found = Config(path, **(defaults | values))
+    _check_signers(found)
+    return found
+
+
+def _check_signers(config: Config) -> None:
+    """Raises ConfigurationError: one key under two names, which would count twice."""
+    names: dict[bytes, str] = {}
+    for signer in config.trusted_signers:
+        other = names.setdefault(signer.key.blob, signer.name)
+        if other != signer.name:
+            raise ConfigurationError(
+                f"{config.path or 'POSTURE_TRUSTED_SIGNERS'}: trusted_signers: {other} and {signer.name} have the same key. "
+                "Give each a key of their own."
+            )
 
 
 def parse_resolver(text: str) -> tuple[str, int]:
@@ -110,6 +145,33 @@ def _resolver(text: str) -> tuple[str, int]:
     if not address or "%" in address or not 1 <= port <= 65535:
         raise Fault("E-CONFIG", f"is not an address: {text[:80]!r}.", "Write ADDR or ADDR:PORT, such as 192.0.2.53:53.")
     return address, port
+
+
+def parse_canary(text: str) -> Canary:
+    """``https://www.cert.test/``, ``smtp://mx.cert.test``, ``dns://192.0.2.53``, ``tcp://192.0.2.7:22``.
+
+    Raises:
+        Fault: anything else.
+    """
+    advice = f"Write PROTOCOL://HOST[:PORT], the protocol one of {', '.join(CANARY_PORTS)}."
+    match = _CANARY.fullmatch(text)
+    if match is None:
+        raise Fault("E-CONFIG", f"is not a canary: {text[:80]!r}.", advice)
+    protocol, host, port, path = match[1].lower(), match[2], match[3], match[4]
+    if protocol not in CANARY_PORTS:
+        raise Fault(
+            "E-CONFIG", f"has no protocol that can be tried: {text[:80]!r}.{meant(protocol, CANARY_PORTS)}", advice
+        )
+    if path not in (None, "/") and protocol not in ("http", "https"):
+        raise Fault("E-CONFIG", f"has a path, which {protocol} does not know: {text[:80]!r}.", "Delete the path.")
+    number = int(port) if port else CANARY_PORTS[protocol]
+    if not 1 <= number <= 65535:
+        raise Fault(
+            "E-CONFIG", f"has no usable port: {text[:80]!r}.", f"Write it behind the host: {protocol}://HOST:22."
+        )
+    bare = host[1:-1] if host.startswith("[") else host
+    parse = parse_address if host.startswith("[") or is_address(bare) else parse_name
+    return Canary(text, protocol, parse(bare), number, path or "/")
 
 
 def _find(config: Path | None, inventory: Path | None, environ: Mapping[str, str], cwd: Path) -> Path | None:
@@ -145,8 +207,11 @@ def _file_values(path: Path, problems: Problems) -> dict[str, Any]:
         "resolver": table.parsed("resolver", _resolver),
         "require_signatures": table.boolean("require_signatures"),
         "endpoints": _endpoints(table.table("endpoints")),
+        "signature_threshold": table.integer("signature_threshold", 1, low=1, high=HIGHEST_THRESHOLD),
+        "canaries": table.items("canaries", parse_canary),
+        "trusted_signers": table.items("trusted_signers", parse_signer),
+        "plugins": table.items("plugins", _text),
     }
-    values |= {name: table.items(name, _text) for name in ("canaries", "plugins", "trusted_signers")}
     table.finish()
     return {name: value for name, value in values.items() if table.has(name) and value not in ("", None)}
 
@@ -172,7 +237,7 @@ def _text(text: str) -> str:
 
 
 def _environment_values(environ: Mapping[str, str], cwd: Path) -> dict[str, Any]:
-    """POSTURE_DB, POSTURE_RESOLVER and so on; empty means not set; lists are separated by spaces."""
+    """POSTURE_DB, POSTURE_RESOLVER and so on; empty means not set; lists are separated by spaces, signers by ``;``."""
     readers: dict[str, Callable[[str], Any]] = {
         **{name: lambda text: cwd / text for name in _PATHS},
         "profile": _profile,
@@ -180,10 +245,26 @@ def _environment_values(environ: Mapping[str, str], cwd: Path) -> dict[str, Any]
         "vantage": _text,
         "resolver": parse_resolver,
         "require_signatures": _boolean,
-        **{name: lambda text: tuple(text.split()) for name in ("canaries", "plugins", "trusted_signers")},
+        "signature_threshold": _threshold,
+        "canaries": lambda text: tuple(map(parse_canary, text.split())),
+        "trusted_signers": lambda text: tuple(parse_signer(each.strip()) for each in text.split(";") if each.strip()),
+        "plugins": lambda text: tuple(text.split()),
     }
     found = {name: environ.get(f"POSTURE_{name.upper()}", "") for name in readers}
-    return {name: readers[name](text) for name, text in found.items() if text}
+    return {name: _read(name, readers[name], text) for name, text in found.items() if text}
+
+
+def _read(name: str, reader: Callable[[str], Any], text: str) -> Any:
+    try:
+        return reader(text)
+    except Fault as fault:
+        raise ConfigurationError(f"POSTURE_{name.upper()} {fault.message} {fault.next}") from None
+
+
+def _threshold(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:4]) <= HIGHEST_THRESHOLD):
+        raise Fault("E-CONFIG", f"is {text[:20]!r}.", f"Write a number from 1 to {HIGHEST_THRESHOLD}.")
+    return int(text)
 
 
 def _profile(text: str) -> str:

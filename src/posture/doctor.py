@@ -94,5 +94,10 @@ def _seen(seen: SelfTest, where: str) -> list[Remark]:
 
 def _files(config: Config) -> Iterator[Remark]:
     yield Remark(OK, "configuration", str(config.path) if config.path else "no posture.toml; defaults hold")
+    tried = ", ".join(canary.text for canary in config.canaries)
+    yield Remark(OK, "canaries", tried or "none; a dead line of ours cannot be told from dead targets")
+    signers = ", ".join(sorted({signer.name for signer in config.trusted_signers}))
+    needed = f"{config.signature_threshold} needed" if config.require_signatures else "not required"
+    yield Remark(OK, "signatures", f"{needed}; trusted signers: {signers or 'none'}")
     for name, path in (("inventory", config.inventory), ("history", config.db)):
         yield Remark(OK, name, f"{path}{'' if path.exists() else ' (not there yet)'}")

@@ -86,6 +86,10 @@ class Door(Protocol):
         The certificate is not verified here; ``Response.chain`` has it. Raises NotThere and NotSeen as connect() does.
         """
 
+    def throttled(self, address: str) -> None:
+        """The address wants to be left alone (421, 4xx of SMTP, a hang-up): all connections of the run to it wait, one
+        second first, then twice as long each time. Resets and 429 and 503 of HTTP are noticed without being told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Response:

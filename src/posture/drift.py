@@ -131,8 +131,11 @@ class _Comparison:
     after: Judged
     rejudged: Mapping[Key, Finding] | None
     strangers: frozenset[AssetKey] = field(init=False)
+    stopped: frozenset[AssetKey] = field(init=False)  # of which the kill switch kept something from being asked
 
     def __post_init__(self) -> None:
+        unknown = self.after.unknown.items()
+        self.stopped = frozenset(asset for (asset, _, _), one in unknown if one.reason is Reason.STOPPED)
         acquainted = {key[0] for key in self.before.known}
         self.strangers = frozenset(self.after.assets) - acquainted
 
@@ -209,7 +212,7 @@ class _Comparison:
         """Known before, not answered now: the last known value stays, and its age shows."""
         silence = self.after.silence(key)
         reason = silence.reason if silence else None
-        if reason is Reason.NOT_RUN:
+        if reason in (Reason.NOT_RUN, Reason.STOPPED) or (reason is None and key[0] in self.stopped):
             return  # this run did not ask: nothing to compare
         if reason in _OUR_REFUSALS:
             yield self._event("out_of_scope", key, old, silence)

@@ -2,6 +2,8 @@
 
 Current state is the last answer to each control, with its age, and the unknowns of what was never answered. Vantages
 never mix: without a choice it is the vantage of the newest run.
+
+Whatever a scanned system may have written is :class:`~posture.scanned.Scanned` from here on.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from posture.drift import STALE_AFTER, Event, Key, subjects_behind
 from posture.errors import UsageError
 from posture.judge import sentence
 from posture.model import AssetKey, Finding, Outcome, Reason, Severity
+from posture.rows import EventRow, FindingRow
+from posture.scanned import Scanned, scanned
 from posture.store import Interval, RunRecord, Store, stamp
 from posture.store.choice import as_of, bounds, latest_closed, resolve_run
 from posture.store.judging import compare_runs, last_looks, never_known, unknown_of_run
@@ -147,7 +151,7 @@ class _View:
         self.traces = reader.traces(run)
         self.starts = {one.number: one.started_at for one in reader.runs(run.vantage)}
 
-    def row(self, key: Key) -> Row:
+    def row(self, key: Key) -> FindingRow:
         """One row of the document."""
         span = self.known.get(key)
         finding = span.finding if span else self.unknown[key]
@@ -158,20 +162,20 @@ class _View:
             "ministry": self.ministries.get(key[0], finding.ministry),
             "asset": key[0].name,
             "kind": key[0].kind,
-            "subject": key[2],
+            "subject": Scanned(key[2]),
             "control": key[1],
             "outcome": str(finding.outcome),
             "severity": str(finding.severity),
             "confidence": str(finding.confidence),
             "tag": finding.tag,
-            "args": dict(finding.args),
+            "args": scanned(finding.args),
             "message": _sentence(finding, self.store.shipped),
             "reason": str(finding.reason) if finding.reason else None,
             "code": finding.code,
             "authorisation": finding.authorisation,
             "vantage": self.run.vantage,
             "mends": finding.mends,
-            "provider": finding.provider,
+            "provider": Scanned(finding.provider) if finding.provider else None,
             "mend_by": finding.mend_by,
             "observed_at": _observed_at(seen, traces) if seen else None,
             "first_seen": stamp(self.starts[first_run(self.timelines[key])]) if span else None,
@@ -214,13 +218,13 @@ def _digest(traces: Iterable[Trace]) -> str | None:
     return digests[0] if digests else None
 
 
-def _sentence(finding: Finding, shipped: Mapping[str, Control]) -> str:
+def _sentence(finding: Finding, shipped: Mapping[str, Control]) -> Scanned:
     """A control that this release no longer ships has no sentence; its tag stays."""
     control = shipped.get(finding.control)
     if finding.outcome is not Outcome.UNKNOWN and (
         control is None or (finding.tag not in control.tags and finding.tag != "NOTHING_THERE")
     ):
-        return f"{finding.tag or finding.outcome} (this release has no words for it)."
+        return Scanned(f"{finding.tag or finding.outcome} (this release has no words for it).")
     return sentence(finding, shipped)
 
 
@@ -246,7 +250,7 @@ class _Chosen:
             if not any(fnmatchcase(name, glob) for name in ids):
                 raise UsageError(f"no control matches {glob!r}. 'posture controls' lists the ids.")
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[FindingRow]:
         order = {name: place for place, name in enumerate(self.view.store.shipped)}
         ministry = self.view.ministries.get
         keys = [key for key in {*self.view.known, *self.view.unknown} if self._wants_key(key)]
@@ -266,7 +270,7 @@ class _Chosen:
             and (not select.controls or any(fnmatchcase(key[1], glob) for glob in select.controls))
         )
 
-    def _wants_row(self, row: Row) -> bool:
+    def _wants_row(self, row: FindingRow) -> bool:
         select, zone = self.select, self.run.timezone
         if select.severity and Severity(row["severity"]).rank < Severity(select.severity).rank:
             return False
@@ -382,14 +386,14 @@ def _drift_document(store: Store, before: RunRecord, after: RunRecord, ministrie
     }
 
 
-def _event_row(event: Event, ministry: str, shipped: Mapping[str, Control]) -> Row:
+def _event_row(event: Event, ministry: str, shipped: Mapping[str, Control]) -> EventRow:
     return {
         "kind": event.kind,
         "ministry": ministry,
         "asset": event.finding.asset.name,
         "asset_kind": event.finding.asset.kind,
         "control": event.finding.control,
-        "subject": event.finding.subject,
+        "subject": Scanned(event.finding.subject),
         "severity": str(event.severity),
         "before": str(event.before) if event.before else None,
         "after": str(event.after) if event.after else None,
@@ -406,13 +410,13 @@ def _was_open(finding: Finding, shipped: Mapping[str, Control]) -> bool:
     return tag is not None and tag.outcome.is_open
 
 
-def _event_message(event: Event, shipped: Mapping[str, Control]) -> str:
+def _event_message(event: Event, shipped: Mapping[str, Control]) -> Scanned:
     if event.kind == "out_of_scope" and event.after is None:
-        return "No longer looked at: it has left the DNS or the inventory."
+        return Scanned("No longer looked at: it has left the DNS or the inventory.")
     if event.kind in ("unknown", "stale") and event.finding.outcome is not Outcome.UNKNOWN:
-        return "Could not see; the last known answer stays."
+        return Scanned("Could not see; the last known answer stays.")
     if event.kind == "fixed" and event.finding.tag and _was_open(event.finding, shipped):
-        return f"No longer so: {_sentence(event.finding, shipped)}"
+        return "No longer so: " + _sentence(event.finding, shipped)
     words = _sentence(event.finding, shipped)
     prefix = {"policy_changed": "By the new policy: ", "tool_changed": "By the new rules of this release: "}
     return prefix.get(event.kind, "") + words

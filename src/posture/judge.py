@@ -25,6 +25,7 @@ from posture.model import (
     Verdict,
 )
 from posture.policy import Policy
+from posture.scanned import Scanned
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +142,8 @@ def _without(control: Control, case: Case, docket: Docket, answer: Absent | Unob
             tag=NOTHING_THERE,
             args={"cause": str(answer.cause), "detail": answer.detail},
         )
-    return replace(blank, outcome=Outcome.UNKNOWN, reason=answer.reason, code=answer.code)
+    args = {"detail": answer.detail} if answer.detail else {}
+    return replace(blank, outcome=Outcome.UNKNOWN, reason=answer.reason, code=answer.code, args=args)
 
 
 def _blank(control: Control, case: Case, docket: Docket, subject: str) -> Finding:
@@ -178,14 +180,17 @@ def _blank(control: Control, case: Case, docket: Docket, subject: str) -> Findin
     )
 
 
-def sentence(finding: Finding, shipped: Mapping[str, Control] | None = None) -> str:
-    """The finding in one plain sentence, for every reporter. ``shipped``: as for :func:`judge`."""
+def sentence(finding: Finding, shipped: Mapping[str, Control] | None = None) -> Scanned:
+    """The finding in one plain sentence, for every reporter: it quotes what the wire said.
+
+    ``shipped``: as for :func:`judge`.
+    """
     if finding.outcome is Outcome.UNKNOWN:
-        return _UNKNOWN[finding.reason or Reason.BUG]
+        return Scanned(_UNKNOWN[finding.reason or Reason.BUG])
     if finding.tag == NOTHING_THERE:
-        return _ABSENT[str(finding.args.get("cause", ""))]
+        return Scanned(_ABSENT[str(finding.args.get("cause", ""))])
     controls = catalogue() if shipped is None else shipped
-    return controls[finding.control].tags[finding.tag or ""].sentence(finding.args)
+    return Scanned(controls[finding.control].tags[finding.tag or ""].sentence(finding.args))
 
 
 _ABSENT = {
@@ -206,7 +211,7 @@ _UNKNOWN = {
     Reason.TRUNCATED: "Could not see: the answer was cut short.",
     Reason.MALFORMED: "Could not see: the answer was not understandable.",
     Reason.OUT_OF_SCOPE: "Not looked at: the address is outside the authorisation.",
-    Reason.NOT_GRANTED: "Not looked at: the authorisation does not grant this class of probe.",
+    Reason.NOT_GRANTED: "Not looked at: the authorisation does not grant this question.",
     Reason.BLACKOUT: "Not looked at: the authorisation forbids it at this hour.",
     Reason.STOPPED: "Not looked at: the scan was stopped first.",
     Reason.NOT_RUN: "Not looked at in this run.",

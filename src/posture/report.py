@@ -12,15 +12,20 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from posture.errors import UsageError
 from posture.inventory.records import Inventory
+from posture.inventory.statement import statement_digest
 from posture.model import AssetKey, Kind, Outcome, ProbeClass, Severity
 from posture.policy import Policy
+from posture.rows import EventRow, FindingRow
+from posture.scanned import Scanned
 from posture.scorecard import Score, Scorecard, ScoredAsset, Standing, scorecard
+from posture.signatures import Authority
 
 Row = Mapping[str, Any]
+R = TypeVar("R", bound=Row)
 
 TLP_LEVELS = ("TLP:RED", "TLP:AMBER+STRICT", "TLP:AMBER", "TLP:GREEN", "TLP:CLEAR")
 TLP_DEFAULT = "TLP:AMBER+STRICT"
@@ -66,6 +71,25 @@ class AssetEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Letter:
+    """An authorisation that a ministry was looked at under, as its run recorded it.
+
+    ``reference`` is "" where the inventory no longer has the text that the run went by. ``signers`` is None when the
+    run did not go under it, or did not write it down.
+    """
+
+    id: str
+    reference: str
+    signers: tuple[str, ...] | None
+
+    @property
+    def words(self) -> str:
+        if self.signers is None:
+            return "not recorded for this run"
+        return f"signed by {', '.join(self.signers)}" if self.signers else "unsigned"
+
+
+@dataclass(frozen=True, slots=True)
 class MinistryReport:
     """``score`` is None when the ministry has no asset; ``before`` is its score at the run compared with."""
 
@@ -74,13 +98,14 @@ class MinistryReport:
     assets: tuple[AssetEntry, ...]
     score: Score | None
     before: Score | None = None
+    letters: tuple[Letter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """``run`` and ``events`` as in the published JSON; ``drift`` is None when there is nothing to compare with.
 
-    ``state_score`` is None in a report narrowed to some ministries. ``refusals``: rows of ``posture-plan/1``.
+    ``state_score`` is None in a report narrowed to some ministries.
     """
 
     state: str
@@ -94,12 +119,11 @@ class Report:
     catalogue_digest: str
     at: datetime
     ministries: tuple[MinistryReport, ...]
-    findings: tuple[Row, ...]
+    findings: tuple[FindingRow, ...]
     controls: Mapping[str, ControlText]
     state_score: Score | None = None
     state_before: Score | None = None
     drift: Row | None = None
-    refusals: tuple[Row, ...] = ()
     complete: bool = True
     tlp: str = TLP_DEFAULT
 
@@ -108,7 +132,7 @@ class Report:
         return self.state_score is None
 
     @property
-    def events(self) -> tuple[Row, ...]:
+    def events(self) -> tuple[EventRow, ...]:
         return tuple(self.drift["events"]) if self.drift else ()
 
     @property
@@ -125,7 +149,7 @@ def assemble(
     *,
     drift_document: Row | None = None,
     previous: Iterable[Row] | None = None,
-    refusals: Iterable[Row] = (),
+    authorities: Mapping[str, Authority] | None = None,
     tlp: str = TLP_DEFAULT,
 ) -> Report:
     """Everything about a State, scored.
@@ -136,6 +160,7 @@ def assemble(
         at: the time of the report (UTC).
         drift_document: ``posture-drift/1`` since the run compared with.
         previous: the rows of the current state as of that run; gives the scores before.
+        authorities: what the run went under, by id, as signed.
 
     Raises:
         UsageError: ``tlp`` is no level of TLP 2.0.
@@ -156,19 +181,20 @@ def assemble(
         policy_digest=policy.digest,
         catalogue_digest=catalogue_digest(texts.values()),
         at=at,
-        ministries=tuple(_ministries(inventory, card, before)),
+        ministries=tuple(_ministries(inventory, card, before, _letters(inventory, rows, authorities or {}))),
         findings=rows,
         controls=texts,
         state_score=card.state,
         state_before=before.state if before else None,
         drift=drift_document,
-        refusals=tuple(refusals),
         complete=bool(findings_document.get("complete", True)),
         tlp=tlp_level(tlp),
     )
 
 
-def _ministries(inventory: Inventory, card: Scorecard, before: Scorecard | None) -> Iterable[MinistryReport]:
+def _ministries(
+    inventory: Inventory, card: Scorecard, before: Scorecard | None, letters: Mapping[str, tuple[Letter, ...]]
+) -> Iterable[MinistryReport]:
     assets: dict[str, list[AssetEntry]] = defaultdict(list)
     for asset in inventory.assets:
         assets[asset.ministry].append(
@@ -178,7 +204,26 @@ def _ministries(inventory: Inventory, card: Scorecard, before: Scorecard | None)
     then = {score.ministry: score for score in before.ministries} if before else {}
     for ministry in inventory.ministries:
         code = ministry.code
-        yield MinistryReport(code, ministry.name, tuple(assets[code]), now.get(code), then.get(code))
+        yield MinistryReport(
+            code, ministry.name, tuple(assets[code]), now.get(code), then.get(code), letters.get(code, ())
+        )
+
+
+def _letters(
+    inventory: Inventory, rows: Iterable[Row], authorities: Mapping[str, Authority]
+) -> dict[str, tuple[Letter, ...]]:
+    """By ministry: the authorisations that the inventory names for it, else those that its findings were made under."""
+    names: dict[str, dict[str, None]] = {each.code: dict.fromkeys(each.authorisations) for each in inventory.ministries}
+    for row in rows if not inventory.authorisations else ():
+        if row["authorisation"] and row["ministry"] in names:
+            names[row["ministry"]][row["authorisation"]] = None
+    return {code: tuple(_letter(name, inventory, authorities.get(name)) for name in ids) for code, ids in names.items()}
+
+
+def _letter(name: str, inventory: Inventory, recorded: Authority | None) -> Letter:
+    known = inventory.authorisations.get(name)
+    same = known and recorded and statement_digest(known, inventory.state) == recorded.sha256
+    return Letter(name, known.reference if known and same else "", recorded.signers if recorded else None)
 
 
 def narrow(report: Report, ministries: Sequence[str]) -> Report:
@@ -193,7 +238,6 @@ def narrow(report: Report, ministries: Sequence[str]) -> Report:
     if unknown := [code for code in ministries if code not in known]:
         raise UsageError(f"no ministry {', '.join(map(repr, unknown))}. Choose from: {', '.join(sorted(known))}.")
     kept = tuple(ministry for ministry in report.ministries if ministry.code in ministries)
-    names = {asset.name for ministry in kept for asset in ministry.assets}
     return replace(
         report,
         ministries=kept,
@@ -201,11 +245,10 @@ def narrow(report: Report, ministries: Sequence[str]) -> Report:
         state_score=None,
         state_before=None,
         drift=None if report.drift is None else {**report.drift, "events": list(_only(report.events, ministries))},
-        refusals=tuple(row for row in report.refusals if row["asset"] in names),
     )
 
 
-def _only(rows: Iterable[Row], ministries: Collection[str]) -> tuple[Row, ...]:
+def _only(rows: Iterable[R], ministries: Collection[str]) -> tuple[R, ...]:
     return tuple(row for row in rows if row["ministry"] in ministries)
 
 
@@ -239,8 +282,8 @@ class Step:
     criticality: int
     since: str | None
     mends: str
-    provider: str | None
-    message: str
+    provider: Scanned | None
+    message: Scanned
 
 
 def five_things(rows: Iterable[Row], criticality: Mapping[AssetKey, int], count: int = 5) -> tuple[Step, ...]:
@@ -307,6 +350,14 @@ def scorecard_document(report: Report) -> dict[str, Any]:
                 "name": ministry.name,
                 "score": None if score is None else score_document(score),
                 "before": None if ministry.before is None else score_document(ministry.before),
+                "authorisations": [
+                    {
+                        "id": letter.id,
+                        "reference": letter.reference,
+                        "signed_by": None if letter.signers is None else list(letter.signers),
+                    }
+                    for letter in ministry.letters
+                ],
             }
             for ministry, score in scores
         ],

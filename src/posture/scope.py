@@ -52,6 +52,7 @@ REASONS: Mapping[str, Reason] = {
     STOPPED: Reason.STOPPED,
 }
 DNS_PORT, SMTP_PORT = 53, 25
+FURTHEST = 100  # beyond all steps of a decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +178,8 @@ class Scope:
             _literal(address),
             _literal(name),
         )
-        if order := self._orders().about_address(address or name):
+        orders = self._orders()
+        if order := orders.about_address(address) or orders.about_address(name):
             return stopped(order)
         authorisations = self._authorisations.get(ministry, ())
         if not authorisations:
@@ -218,8 +220,18 @@ class Scope:
         return is_placeholder(self._inventory.operator.contact)
 
     def _decide(self, authorisation: Authorisation, question: _Question) -> tuple[int, Grant | Refusal]:
-        """The grant, or the number of the step that refused and its refusal."""
-        steps = (self._revoked, self._in_force, self._blackout, self._class, self._name, self._special)
+        """The grant, or the number of the step that refused and its refusal; an order of the kill switch comes first.
+
+        What would be granted but for the order is stopped, whatever other authorisations say of it.
+        """
+        number, outcome = self._decide_without_orders(authorisation, question)
+        order = self._orders().about_authorisation(authorisation.id)
+        if order is None:
+            return number, outcome
+        return FURTHEST if isinstance(outcome, Grant) else 0, stopped(order)
+
+    def _decide_without_orders(self, authorisation: Authorisation, question: _Question) -> tuple[int, Grant | Refusal]:
+        steps = (self._not_barred, self._in_force, self._blackout, self._class, self._name, self._special)
         for number, step in enumerate(steps):
             refusal = step(authorisation, question)
             if refusal is not None:
@@ -234,9 +246,8 @@ class Scope:
             return len(steps) + 1, refusal
         return -1, Grant(authorisation.id, question.probe_class, via, authorisation.limits, lab, party)
 
-    def _revoked(self, authorisation: Authorisation, question: _Question) -> Refusal | None:  # noqa: ARG002 - a step
-        order = self._orders().about_authorisation(authorisation.id)
-        return stopped(order) if order else self._barred.get(authorisation.id)
+    def _not_barred(self, authorisation: Authorisation, question: _Question) -> Refusal | None:  # noqa: ARG002 - a step
+        return self._barred.get(authorisation.id)
 
     def _in_force(self, authorisation: Authorisation, question: _Question) -> Refusal | None:
         if authorisation.is_draft:
@@ -397,7 +408,7 @@ def stopped(order: Order) -> Refusal:
     """The refusal behind an order of the kill switch."""
     when = f" at {order.at:%Y-%m-%d %H:%M} UTC" if order.at else ""
     whom = f" by {order.by}" if order.by else ""
-    what = order.authorisation or order.address or "everything"
+    what = " and ".join(filter(None, order.target)) or "everything"
     text = f'{what} was stopped{whom}{when} ("{order.reason}"). "posture stop --status" shows it, --lift ends it.'
     return _refuse(REVOKED if order.authorisation else STOPPED, text, order.authorisation)
 

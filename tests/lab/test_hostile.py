@@ -12,7 +12,22 @@ import pytest
 
 from tests.lab.hostile import ADDRESS, DNS, HOSTILE, INJECTION
 
-TCP = sorted(name for name in HOSTILE if not name.startswith("dns."))
+TCP = sorted(name for name in HOSTILE if not name.startswith("dns.") and name != "tls.never_accepts")
+# Replies that any client would take for an answer; what they say is the trouble.
+ANSWERS = frozenset(
+    {
+        "alias_of_another_for_ever",
+        "alias_of_itself",
+        "injecting_text",
+        "nothing_without_soa",
+        "policy_that_includes_itself",
+        "records_of_another",
+        "referral_to_nowhere",
+        "text_of_60_kilobytes",
+        "text_of_empty_strings",
+        "thousands_of_addresses",
+    }
+)
 FOR_EVER = sorted(name for name in TCP if name.endswith("_for_ever"))
 
 
@@ -24,6 +39,7 @@ async def hear(name: str, limit: int, *said: bytes) -> bytes:
             heard = b""
             for line in said or (b"hello\r\n",):
                 writer.write(line)
+                await asyncio.sleep(0.05 if len(said) > 1 else 0)  # a line at a time, as in a conversation
             while len(heard) < limit and (data := await reader.read(limit - len(heard))):
                 heard += data
             return heard
@@ -35,7 +51,7 @@ def test_there_are_enough_of_every_kind() -> None:
     kinds = [name.partition(".")[0] for name in HOSTILE]
 
     assert {kind: kinds.count(kind) >= 8 for kind in set(kinds)} == dict.fromkeys(
-        ("tls", "http", "smtp", "dns", "dnstcp", "banner"), True
+        ("tls", "cert", "chain", "http", "smtp", "dns", "dnstcp", "banner"), True
     )
 
 
@@ -57,7 +73,10 @@ def test_each_stops_when_its_block_ends_whatever_its_client_does(name: str) -> N
 
 @pytest.mark.parametrize("name", FOR_EVER)
 def test_what_goes_on_for_ever_goes_on(name: str) -> None:
-    said = (b"x",) if not name.startswith("smtp.ehlo") else (b"EHLO posture.test\r\n",)
+    said = (b"EHLO posture.test\r\n", b"STARTTLS\r\n") if name.startswith("smtp.") else (b"x",)
+    if name == "dnstcp.transfer_for_ever":
+        query = dns.message.make_query("www.gov.example", "AXFR").to_wire()
+        said = (len(query).to_bytes(2) + query,)
 
     assert len(asyncio.run(hear(name, 20_000, *said))) == 20_000
 
@@ -112,8 +131,9 @@ def test_dns_replies_are_what_they_say(name: str) -> None:
     except (dns.exception.DNSException, ValueError):
         return
     usable = query.is_response(message) and message.rcode() == 0 and not message.flags & 0x0200
-    assert not any(rrset.rdtype == dns.rdatatype.A for rrset in message.answer)
-    assert usable == (name in ("alias_of_itself", "injecting_text"))
+    led = any(rrset.rdtype == dns.rdatatype.A and rrset.name == query.question[0].name for rrset in message.answer)
+    assert led == (name == "thousands_of_addresses")
+    assert usable == (name in ANSWERS)
 
 
 def test_the_injecting_banner_arrives_whole() -> None:
@@ -138,3 +158,13 @@ def test_a_hostile_udp_server_answers() -> None:
                 transport.close()
 
     assert asyncio.run(ask())[3] & 15 == 2
+
+
+def test_one_whose_backlog_is_full_lets_nobody_in() -> None:
+    async def knock() -> None:
+        async with HOSTILE["tls.never_accepts"]() as (address, port):
+            async with asyncio.timeout(0.3):
+                await asyncio.open_connection(address, port)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(knock())

@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from posture.errors import StoreError
 from posture.inventory.records import Limits
 from posture.model import NotSeen, Reason
-from posture.net.governor import Governor, MemorySmtpLedger, Traffic, effective, prefix
+from posture.net.governor import Governor, Traffic, effective, prefix
+from tests.net.remembering import Ledger
 from tests.net.warp import now, warped
 
 A, B = "198.51.100.7", "198.51.100.8"
@@ -130,7 +132,8 @@ def test_patience_ends_the_wait_and_leaves_nothing_held() -> None:
         await asyncio.sleep(0)
         with pytest.raises(NotSeen) as caught:
             await _brief(governor, patience=30.0)
-        assert caught.value.reason is Reason.RATE_LIMITED
+        assert (caught.value.reason, caught.value.code) == (Reason.RATE_LIMITED, "E-SCOPE-030")
+        assert "2 connections at once" in caught.value.detail
         assert now() == pytest.approx(30.0)
         await asyncio.gather(*holders)
         assert governor.open == 0
@@ -211,7 +214,8 @@ def test_a_mail_exchanger_that_had_its_share_is_given_up_at_once() -> None:
             await _brief(governor, port=25)
         with pytest.raises(NotSeen) as caught:
             await _brief(governor, port=25, patience=59.0)
-        assert caught.value.reason is Reason.RATE_LIMITED
+        assert (caught.value.reason, caught.value.code) == (Reason.RATE_LIMITED, "E-SCOPE-030")
+        assert caught.value.detail.endswith("Scan again in 1 min.")
         assert now() == 0.0
 
     warped(scenario())
@@ -219,12 +223,96 @@ def test_a_mail_exchanger_that_had_its_share_is_given_up_at_once() -> None:
 
 def test_smtp_connections_are_remembered_by_the_ledger() -> None:
     async def scenario() -> float:
-        ledger = MemorySmtpLedger()
+        ledger = Ledger()
         for _ in range(6):
             await _brief(Governor(wall=now, ledger=ledger), port=25)
         return await _brief(Governor(wall=now, ledger=ledger), port=25)
 
     assert warped(scenario()) == pytest.approx(60.0)
+
+
+def test_a_sweep_goes_on_at_the_pace_at_which_another_process_left_it() -> None:
+    async def scenario() -> list[float]:
+        ledger = Ledger()
+        for _ in range(20):
+            await _brief(Governor(wall=now, ledger=ledger), port=80, traffic=Traffic.SWEEP)
+        after = Governor(wall=now, ledger=ledger)
+        return [await _brief(after, port=80, traffic=Traffic.SWEEP) for _ in range(40)]
+
+    times = warped(scenario())
+    assert times[0] == pytest.approx(0.4), "twenty at fifty a second"
+    assert times[29] < 1.0 <= times[30], "fifty in the first second, those of the other process included"
+
+
+def test_a_sweep_of_a_port_of_mail_counts_among_its_connections() -> None:
+    async def scenario() -> float:
+        governor = Governor(wall=now)
+        for port in (25, 465, 587):
+            await _brief(governor, port=port, traffic=Traffic.SWEEP)
+        for _ in range(3):
+            await _brief(governor, port=25)
+        return await _brief(governor, port=25)
+
+    assert warped(scenario()) == pytest.approx(60.0)
+
+
+@pytest.mark.parametrize("jump", [-86_400.0, -30.0, 86_400.0])
+def test_setting_the_clock_during_a_run_opens_no_gate(jump: float) -> None:
+    async def scenario() -> float:
+        set_by = 0.0
+        governor = Governor(wall=lambda: 1e9 + now() + set_by, ledger=Ledger())
+        for _ in range(6):
+            await _brief(governor, port=25)
+        set_by = jump
+        return await _brief(governor, port=25)
+
+    assert warped(scenario()) == pytest.approx(60.0)
+
+
+@pytest.mark.parametrize("back", [0.0, 30.0, 86_400.0])
+def test_a_clock_that_was_set_back_between_two_runs_opens_no_gate(back: float) -> None:
+    async def scenario() -> float:
+        ledger = Ledger()
+        for _ in range(6):
+            await _brief(Governor(wall=lambda: 1e9 + now(), ledger=ledger), port=25)
+        return await _brief(Governor(wall=lambda: 1e9 + now() - back, ledger=ledger), port=25)
+
+    assert warped(scenario()) == pytest.approx(60.0)
+
+
+def test_a_clock_set_back_during_a_run_is_not_believed_by_the_ledger() -> None:
+    async def scenario() -> list[float]:
+        set_by, ledger = 0.0, Ledger()
+        governor = Governor(wall=lambda: 1e9 + now() + set_by, ledger=ledger)
+        set_by = -3000.0
+        await _brief(governor, port=25)
+        return [at - 1e9 for _, _, at in ledger.rows]
+
+    assert warped(scenario()) == [pytest.approx(0.0)]
+
+
+def test_nothing_is_admitted_that_cannot_be_remembered() -> None:
+    class Full(Ledger):
+        def record(self, kind: str, address: str, at: float) -> None:
+            raise StoreError("the disk is full. Free some space.")
+
+    async def scenario() -> None:
+        governor = Governor(wall=now, ledger=Full())
+        for traffic in (Traffic.CONNECTION, Traffic.SWEEP):
+            with pytest.raises(StoreError):
+                await _brief(governor, port=25, traffic=traffic)
+        assert governor.open == 0
+
+    warped(scenario())
+
+
+def test_a_mail_connection_that_waits_for_a_slot_counts_when_it_is_made() -> None:
+    async def scenario() -> list[float]:
+        governor = Governor(wall=now)
+        return sorted(await asyncio.gather(*(_brief(governor, port=25, hold=50.0) for _ in range(8))))
+
+    times = warped(scenario())
+    assert times == pytest.approx([0.0, 0.0, 50.0, 50.0, 100.0, 100.0, 150.0, 150.0])
 
 
 def test_waiting_for_smtp_does_not_hold_up_the_web_server_beside_it() -> None:

@@ -18,28 +18,30 @@ SETTLE_SECONDS = 0.003
 
 class _WarpSelector(selectors.DefaultSelector):
     jumped = 0.0
+    settle = SETTLE_SECONDS
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None or timeout <= 0:
             return super().select(timeout)
-        events = super().select(SETTLE_SECONDS)
+        events = super().select(self.settle)
         if not events:
             self.jumped += timeout
         return events
 
 
 class WarpLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
+    def __init__(self, settle: float = SETTLE_SECONDS) -> None:
         self._warp = _WarpSelector()
+        self._warp.settle = settle
         super().__init__(self._warp)
 
     def time(self) -> float:
         return self._warp.jumped
 
 
-def warped(work: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine run on a jumping clock that starts at 0."""
-    with asyncio.Runner(loop_factory=WarpLoop) as runner:
+def warped(work: Coroutine[Any, Any, T], *, settle: float = SETTLE_SECONDS) -> T:
+    """The result of a coroutine run on a jumping clock that starts at 0; ``settle`` 0 where nothing is sent at all."""
+    with asyncio.Runner(loop_factory=lambda: WarpLoop(settle)) as runner:
         return runner.run(work)
 
 

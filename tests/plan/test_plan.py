@@ -20,6 +20,7 @@ from posture.errors import UsageError
 from posture.model import Absent, AbsentCause, NotSeen, Reason, Unobserved
 from posture.plan import Plan, Selection, make_plan
 from posture.policy import load_policy
+from posture.reporters.cells import json_default
 from posture.schemas import schema
 from posture.scope import Scope
 from tests.inventory.documents import AT, GOOD, load
@@ -75,7 +76,8 @@ def settled(plan: Plan) -> dict[str, Any]:
 
 
 def valid(plan: Plan) -> Plan:
-    jsonschema.Draft202012Validator(json.loads(schema("plan"))).validate(plan.document())
+    published = json.loads(json.dumps(plan.document(), default=json_default))
+    jsonschema.Draft202012Validator(json.loads(schema("plan"))).validate(published)
     return plan
 
 

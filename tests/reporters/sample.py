@@ -14,11 +14,13 @@ from posture.inventory.records import Asset, Authorisation, Inventory, Ministry,
 from posture.model import Kind, ProbeClass, Severity
 from posture.policy import load_policy
 from posture.report import ControlText, Report, assemble
+from posture.scanned import scanned
 
 AT = datetime(2026, 11, 23, 21, 10, tzinfo=UTC)
 FINANCE, HEALTH = "finance", "health"
 WWW, MAIL, LEGACY = "www.finance.gov.example", "finance.gov.example", "tax.finance.gov.example"
 CLINIC, HEALTH_ZONE = "www.health.gov.example", "health.gov.example"
+SCANNED = ("subject", "args", "message", "provider")
 FAMILIES = {"tls": "tls", "dns": "dns", "mail": "email", "svc": "services", "web": "web"}
 
 
@@ -81,7 +83,12 @@ def row(asset: str, control: str, outcome: str, message: str = "", **changes: An
         "exemption": None,
         "unseen": None,
     }
-    return fields | changes
+    return as_read(fields | changes)
+
+
+def as_read(fields: dict[str, Any]) -> dict[str, Any]:
+    """A row as the history gives it: whatever a scanned system may have written is of that type."""
+    return {key: scanned(value) if key in SCANNED else value for key, value in fields.items()}
 
 
 def rows() -> list[dict[str, Any]]:
@@ -91,8 +98,15 @@ def rows() -> list[dict[str, Any]]:
     cloud = {"subject": "mx:mx1.cloudmail.example:25", "mends": "provider", "provider": "CloudMail"}
     legacy = {"args": {"protocols": ["TLS 1.0", "TLS 1.1"]}, **web}
     ended = {"args": {"not_after": "2026-11-21T23:59:59Z"}, **old, **today}
-    hosted = {"reason": "out_of_scope", "code": "E-SCOPE-007"}
     outside = "Not looked at: the address is outside the authorisation."
+    refused = f"{CLINIC} resolves to 192.0.2.77, outside the networks of zz-2026-001. Add the address to networks."
+    hosted = {
+        "reason": "out_of_scope",
+        "code": "E-SCOPE-020",
+        "args": {"detail": refused},
+        "provider": "the host of 192.0.2.77",
+        "mends": "provider",
+    }
     said = [
         row(WWW, "tls.protocol.legacy", "fail", "The server accepts TLS 1.0 and TLS 1.1.", **legacy),
         row(WWW, "tls.hsts.policy", "warn", "HSTS lasts 15768000 seconds; a year is 31536000.", **web),
@@ -147,7 +161,7 @@ def event(kind: str, asset: str, control: str, before: str, after: str, **change
         "between": ["2026-11-22T21:04:10Z", "2026-11-23T21:01:12Z"],
         "message": "It changed.",
     }
-    return fields | changes
+    return as_read(fields | changes)
 
 
 def drift() -> dict[str, Any]:
@@ -197,17 +211,5 @@ def inventory() -> Inventory:
 def report(changed: list[dict[str, Any]] | None = None, **options: Any) -> Report:
     """The sample as a report; ``changed`` replaces the findings."""
     earlier = [one | ({"outcome": "pass"} if one["asset"] == LEGACY else {}) for one in rows()]
-    defaults: dict[str, Any] = {
-        "drift_document": drift(),
-        "previous": earlier,
-        "refusals": [
-            {
-                "asset": CLINIC,
-                "class": "client",
-                "address": "192.0.2.77",
-                "code": "E-SCOPE-007",
-                "text": "Hosted at 192.0.2.77, which is not in your authorisation: ask the host's owner, or add it.",
-            }
-        ],
-    }
+    defaults: dict[str, Any] = {"drift_document": drift(), "previous": earlier}
     return assemble(inventory(), findings(changed), load_policy(), controls(), AT, **(defaults | options))

@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html import unescape
@@ -20,6 +20,7 @@ from posture.reporters import write_site
 from tests.lab import need
 from tests.reporters import sample
 from tests.reporters.hostile import PAYLOADS
+from tests.reporters.sinks import elements
 
 HOST = "site.test"
 # What the browser asks for on its own account (clock, updates, log-in), whatever page it shows.
@@ -159,9 +160,9 @@ def test_the_measurement_notices_what_it_is_there_for(site: Path, tmp_path: Path
     wide.joinpath("wide.html").write_text(good.replace("</main>", '<svg width="900" height="9"></svg></main>'), "utf-8")
     wide.joinpath("style.html").write_text(good.replace("<style>", "<style>p{}"), "utf-8")
     wide.joinpath("remote.html").write_text(
-        good.replace("default-src 'none'", "default-src *")
-        .replace("img-src data:", "img-src *")
-        .replace("</main>", '<img alt="" src="http://elsewhere.test/x.png"></main>'),
+        good.replace("default-src 'none'", "default-src *").replace(
+            "</main>", '<img alt="" src="http://elsewhere.test/x.png"></main>'
+        ),
         "utf-8",
     )
     report, state, console = measured(wide, ["wide.html", "style.html", "remote.html"], 360, tmp_path / "profile")
@@ -169,3 +170,38 @@ def test_the_measurement_notices_what_it_is_there_for(site: Path, tmp_path: Path
     assert report["style.html"]["styled"] != "rgb(0, 0, 0)"
     assert "http://elsewhere.test/x.png" in state.asked
     assert "Content Security Policy" in console
+
+
+def test_the_browser_builds_exactly_the_elements_of_the_clean_page(tmp_path: Path) -> None:
+    """Whatever a host says, Chromium's own parser makes text of it: same elements, same attributes, nothing asked for."""
+
+    def page(name: str, texts: Sequence[str]) -> bytes:
+        rows = [
+            sample.row(
+                sample.WWW,
+                control,
+                outcome,
+                text,
+                subject=text[:300],
+                provider=text,
+                args={"seen": text, "detail": text},
+            )
+            for text in texts
+            for control, outcome in (("tls.hsts.policy", "fail"), ("svc.baseline", "unknown"))
+        ]
+        events = [sample.event("new", sample.WWW, "tls.hsts.policy", "pass", "fail", subject=text) for text in texts]
+        report = sample.report(rows, drift_document=sample.drift() | {"events": events}, previous=None)
+        return write_site(report, tmp_path / name, single_file=True).read_bytes()
+
+    # A label for each, so that what is grouped by its words is grouped alike on both pages.
+    clean = page("clean", [f"clean {number}" for number, _ in enumerate(PAYLOADS)])
+    hostile = page("hostile", [f"{payload} {number}" for number, payload in enumerate(PAYLOADS)])
+    with proxy({"clean.html": clean, "hostile.html": hostile}) as state:
+        expected, _ = browse("clean.html", state, tmp_path / "profile")
+        dom, console = browse("hostile.html", state, tmp_path / "profile")
+    asked = {address for address in state.asked if not OF_THE_BROWSER.fullmatch(address)}
+
+    assert len(elements(expected)) > 1000
+    assert elements(dom) == elements(expected)
+    assert asked <= {f"http://{HOST}/{name}" for name in ("clean.html", "hostile.html", "favicon.ico")}
+    assert "Content Security Policy" not in console

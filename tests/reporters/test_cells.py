@@ -3,13 +3,15 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posture.model import AssetKey
-from posture.reporters.cells import asset_slug, csv_cell, markdown, plain, slug, terminal, visible
+from posture.reporters.cells import asset_slug, csv_cell, markdown, plain, slug, terminal
+from posture.scanned import visible
 from tests.reporters.hostile import PAYLOADS
 
+unhurried = settings(deadline=None)  # a busy machine is no fault
 FORMULA = set("=+-@\t\r\n\0\uff1d\uff0b\uff0d\uff20")
 
 
@@ -31,6 +33,7 @@ def test_escape_sequences_and_bidi_controls_are_written_out() -> None:
     assert visible("\x1b[31m\u202e\x9b\x7f") == "\\u{1b}[31m\\u{202e}\\u{9b}\\u{7f}"
 
 
+@unhurried
 @given(st.text(st.characters(codec=None)))
 def test_terminal_text_has_no_control_or_format_character(text: str) -> None:
     assert not {char for char in terminal(text) if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp")}
@@ -43,6 +46,7 @@ def test_huge_text_is_cut() -> None:
     assert len(terminal("A" * 100_000)) < 3000
 
 
+@unhurried
 @given(st.text())
 def test_no_cell_starts_like_a_formula(text: str) -> None:
     assert not csv_cell(text).lstrip(" ").startswith(tuple(FORMULA))

@@ -35,7 +35,7 @@ def hostile() -> dict[str, Any]:
 def test_table_lists_open_and_unknown_and_counts_the_rest() -> None:
     shown = text(sample.findings(), "table", width=200)
     assert "svc.mgmt.rdp" in shown
-    assert "E-SCOPE-007" in shown
+    assert "E-SCOPE-020" in shown
     assert "for CloudMail to mend" in shown
     assert "As it should be." not in shown
     passed = sum(row["outcome"] == "pass" for row in sample.rows())

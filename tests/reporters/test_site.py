@@ -113,7 +113,9 @@ def test_policy_admits_only_the_style_by_its_hash(site: dict[str, Parsed]) -> No
             meta["content"] for meta in page.all("meta") if meta.get("http-equiv") == "Content-Security-Policy"
         )
         digest = base64.b64encode(hashlib.sha256(page.style.encode()).digest()).decode()
-        assert policy.startswith(f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:")
+        assert policy.startswith(
+            f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+        )
         assert "script" not in policy
 
 
@@ -150,7 +152,7 @@ def test_state_page_gives_grades_changes_and_five_things(site: dict[str, Parsed]
     for phrase in (
         "Example Islands",
         "2 of 3",
-        "1 of 2",
+        "2 of 2",
         "not a ranking",
         "Five things to do first",
         "Got worse (2)",
@@ -177,8 +179,8 @@ def test_ministry_page_names_the_cap_and_who_must_mend(site: dict[str, Parsed]) 
 def test_unseen_page_gives_the_reason_the_code_and_how_to_mend_it(site: dict[str, Parsed]) -> None:
     words = site["unseen.html"].words
     assert "no answer in the time allowed" in words
-    assert "E-SCOPE-007" in words
-    assert "ask the host's owner, or add it." in words
+    assert "E-SCOPE-020" in words
+    assert "hosted at 192.0.2.77, not in your authorisation: ask the host's owner" in words
 
 
 def test_not_graded_and_tentative_are_said_in_words(tmp_path: Path) -> None:
@@ -217,7 +219,7 @@ def test_ministry_scorecard_has_nothing_of_any_other(tmp_path: Path) -> None:
         for path in files:
             content = path.read_bytes().lower()
             assert b"finance.gov.example" in content or path.name.startswith(("control-", "method", "unseen", "asset-"))
-            for word in (b"health.gov", b"ministry of health", b'"health"', b"wellness", b"192.0.2.77", b"e-scope-007"):
+            for word in (b"health.gov", b"ministry of health", b'"health"', b"wellness", b"192.0.2.77", b"e-scope-020"):
                 assert word not in content, (path.name, word)
 
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from posture.config import Config
+from posture.errors import NothingToScan
 from posture.inventory import load_inventory
 from posture.model import ProbeClass, Reason
-from posture.plan import Selection
-from posture.scan import prepare
+from posture.net.decisions import Decider
+from posture.net.resolver import RunResolver
+from posture.plan import Plan, Selection
+from posture.scan import Terms, prepare
 from posture.scope import Grant, Refusal
 
 ROOT = Path(__file__).parents[2]
@@ -40,8 +47,7 @@ def test_the_digest_of_the_authorisations_is_the_same_in_every_process() -> None
     assert len(digests) == 1
 
 
-def test_with_a_placeholder_contact_only_lab_addresses_are_asked(tmp_path: Path) -> None:
-    text = """
+PLACEHOLDER = """\
 format = "posture-inventory/1"
 [state]
 code = "ZZ"
@@ -69,23 +75,90 @@ authorisation = "a-1"
 [[ministry.asset]]
 name = "www.gov.example"
 """
-    path = tmp_path / "inventory.toml"
+# The same owner's machines outside of a lab, under a letter of their own.
+PUBLIC = PLACEHOLDER.replace(
+    "[[ministry]]",
+    """
+[[authorisation]]
+id = "a-2"
+owner = "Ministry"
+officer = "PS"
+basis = "consent"
+reference = "L-2"
+not_before = 2026-01-01
+not_after = 2026-12-31
+classes = ["passive", "client"]
+zones = ["public.gov.test"]
+networks = ["203.0.114.0/24"]
+[[ministry]]""",
+).replace('authorisation = "a-1"', 'authorisation = ["a-1", "a-2"]')
+
+
+def placeholder_terms(folder: Path, text: str = PLACEHOLDER, *, lab: bool = True) -> Terms:
+    path = folder / "inventory.toml"
     path.write_text(text)
     inventory, _ = load_inventory(path, at=AT)
-    decider = prepare(Config(None, path, tmp_path / "p.db"), inventory, Selection(), lab=True).decider()
+    return prepare(Config(None, path, folder / "p.db"), inventory, Selection(), lab=lab)
 
-    def decided(address: str) -> Grant | Refusal:
-        return decider.decide(
-            ministry="m",
-            name="www.gov.example",
-            address=address,
-            port=443,
-            protocol="tcp",
-            probe_class=ProbeClass.CLIENT,
-            at=AT,
-        )
 
-    assert isinstance(decided("127.0.30.7"), Grant)
-    refusal = decided("203.0.114.7")
+def decided(decider: Decider, address: str | None, name: str = "www.gov.example", **changes: Any) -> Grant | Refusal:
+    question: dict[str, Any] = {
+        "ministry": "m",
+        "name": name,
+        "address": address,
+        "port": None if address is None else 443,
+        "protocol": "tcp",
+        "probe_class": ProbeClass.CLIENT,
+        "at": AT,
+    }
+    return decider.decide(**(question | changes))
+
+
+def test_with_a_placeholder_contact_only_lab_addresses_are_asked(tmp_path: Path) -> None:
+    decider = placeholder_terms(tmp_path).decider()
+
+    assert isinstance(decided(decider, "127.0.30.7"), Grant)
+    # Where another host of the lab is, our own resolver may be asked.
+    assert isinstance(decided(decider, None), Grant)
+    refusal = decided(decider, "203.0.114.7")
     assert isinstance(refusal, Refusal)
     assert (refusal.code, refusal.reason) == ("E-SCOPE-005", Reason.NOT_GRANTED)
+
+
+def test_with_a_placeholder_contact_a_lab_does_not_open_the_way_to_others(tmp_path: Path) -> None:
+    decider = placeholder_terms(tmp_path, PUBLIC).decider()
+    name = "www.public.gov.test"
+    server = {"port": 53, "probe_class": ProbeClass.PASSIVE, "nameserver_of": "public.gov.test"}
+
+    for answer in (
+        decided(decider, "203.0.114.7", name),
+        decided(decider, None, name),
+        decided(decider, "192.0.9.53", "public.gov.test", **server),
+    ):
+        assert isinstance(answer, Refusal)
+        assert answer.code == "E-SCOPE-005"
+    real = placeholder_terms(tmp_path, PUBLIC.replace("soc@cert.example", "soc@cert.lc")).decider()
+    assert isinstance(decided(real, "203.0.114.7", name), Grant)
+    assert isinstance(decided(real, "192.0.9.53", "public.gov.test", **server), Grant)
+
+
+def test_with_a_placeholder_contact_lab_addresses_need_lab_too(tmp_path: Path) -> None:
+    terms = placeholder_terms(tmp_path, lab=False)
+
+    assert isinstance(decided(terms.decider(), "127.0.30.7"), Refusal)
+    assert isinstance(decided(terms.decider(), None), Refusal)
+    with pytest.raises(NothingToScan, match="placeholder"):
+        terms.must_be_allowed(AT)
+
+
+def test_the_plan_shows_what_a_placeholder_contact_refuses(tmp_path: Path) -> None:
+    asset = '[[ministry.asset]]\nname = "203.0.114.7"\nkind = "address"\nports = [443]\n'
+    terms = placeholder_terms(tmp_path, PLACEHOLDER.partition("[[ministry.asset]]")[0] + asset)
+
+    async def scenario() -> Plan:
+        return await terms.plan(RunResolver("127.0.0.1", 9, tries=(0.05,)), AT)
+
+    plan = asyncio.run(scenario())
+    assert plan.tasks == ()
+    refused = {refusal.code for refusal in plan.refusals if refusal.probe_class is ProbeClass.CLIENT}
+    assert refused == {"E-SCOPE-005"}

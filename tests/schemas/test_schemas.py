@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 from posture.errors import UsageError
 from posture.model import Outcome, Reason, Severity
 from posture.report import narrow, scorecard_document
+from posture.reporters.cells import json_default
 from posture.schemas import NAMES, schema
 from tests.reporters import sample
 
@@ -70,6 +71,29 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
         "schema": "posture-errors/1",
         "errors": [{"code": "E-INV-001", "file": "i.toml", "line": 3, "field": "name", "message": "M.", "next": "N."}],
     },
+    "stop": {
+        "schema": "posture-stop/1",
+        "orders": [
+            {"reason": "R", "by": "root", "at": "2026-11-23T21:04:31Z", "authorisation": None, "address": None},
+            {"reason": "R", "by": "", "at": None, "authorisation": None, "address": "198.51.100.7"},
+        ],
+    },
+    "audit": {
+        "schema": "posture-audit/1",
+        "answer": "Yes: 1 connection.",
+        "asked": {"asset": None, "address": "198.51.100.7", "from": None, "to": None, "timezone": "America/St_Lucia"},
+        "trail": {"path": "posture.db.audit.jsonl", "records": 1, "first_at": "2026-11-24T06:46:26.123Z",
+                  "last_at": "2026-11-24T06:46:26.123Z", "broken": None},
+        "contacts": [
+            {"run": "R-20261123T210000Z-4f2a", "allowed": True, "code": None, "authorisation": "lc-2026-001",
+             "owner": "Ministry of Finance", "via": "networks", "ministry": "finance",
+             "asset": "www.finance.gov.example", "probe": "tls", "class": "client", "traffic": "connection",
+             "purpose": None, "name": "www.finance.gov.example", "address": "198.51.100.7", "protocol": "tcp",
+             "ports": [443], "connections": 1, "first_at": "2026-11-24T06:46:26.123Z",
+             "last_at": "2026-11-24T06:46:26.123Z", "local": "2026-11-24 02:46:26", "sent": 517, "received": 3021,
+             "ends": {"closed": 1}}
+        ],
+    },
     "export": {"schema": "posture-export/1", "record": "finding", "state": "LC", "ministry": "finance", "body": {}},
 }  # fmt: skip
 
@@ -79,7 +103,9 @@ def validator(name: str) -> Draft202012Validator:
 
 
 def faults(name: str, document: Any) -> list[str]:
-    return [fault.message for fault in validator(name).iter_errors(json.loads(json.dumps(document)))]
+    return [
+        fault.message for fault in validator(name).iter_errors(json.loads(json.dumps(document, default=json_default)))
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)

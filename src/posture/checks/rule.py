@@ -105,9 +105,9 @@ class Case:
         """The answers of that probe about every subject of the asset, by subject."""
         return {subject: self.get(facts, subject) for kind, subject in sorted(self.answers) if kind == facts.TYPE}
 
-    def unknown(self, reason: Reason, detail: str = "") -> Missing:
-        """For ``raise case.unknown(...)``: the facts at hand do not decide."""
-        return Missing(Unobserved(reason, self.at, detail))
+    def unknown(self, reason: Reason, detail: str = "", code: str | None = None) -> Missing:
+        """For ``raise case.unknown(...)``: the facts at hand do not decide. ``code``: of a refusal of our own."""
+        return Missing(Unobserved(reason, self.at, detail, code))
 
 
 # One verdict about the case's subject, or (subject, verdict) pairs: several for controls of subject "ports", none when

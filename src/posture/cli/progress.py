@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from posture.model import Answer, AssetKey, Unobserved
+from posture.scanned import inert
 from posture.task import Task
 
 REDRAW = 0.2  # seconds
@@ -37,9 +38,9 @@ class TerminalProgress:
         self._draw()
 
     def said(self, remark: str) -> None:
-        """A remark for the person who watches; also when nobody watches live."""
+        """A remark for the person who watches; also when nobody watches live. It may quote anything."""
         self._clear()
-        self._stream.write(remark.rstrip("\n") + "\n")
+        self._stream.write(inert(remark.rstrip("\n")) + "\n")
 
     def ended(self) -> None:
         self._clear()

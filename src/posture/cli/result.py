@@ -11,7 +11,7 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)  # exit code 5 wherever it happens: no 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """``document`` is data for stdout, rendered as ``format``; ``text`` is said on stdout as it is;
+    """``document`` is data for stdout, rendered as ``format``; ``text`` is said on stdout, made inert;
     ``remark`` goes to stderr, so that stdout stays data only. ``everything``: a table hides nothing."""
 
     document: dict[str, Any] | None = None

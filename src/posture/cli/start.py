@@ -105,6 +105,24 @@ def inventory_import(
     return Result(text=report.text())
 
 
+@inventory.command(
+    "statement",
+    short_help="The text that an authorising officer signs.",
+    epilog="Example: posture inventory statement lc-2026-001 --out lc-2026-001.txt, then "
+    "ssh-keygen -Y sign -n posture-authorisation -f KEY lc-2026-001.txt",
+)
+def inventory_statement(
+    ctx: typer.Context,
+    identifier: Annotated[str, typer.Argument(metavar="ID", help="An authorisation's id.")],
+    file: Annotated[Path | None, INVENTORY_ARGUMENT] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Default: stdout.")] = None,
+) -> Result:
+    """One authorisation as a text, made from what was read, for its officer to sign with ssh-keygen -Y sign."""
+    from posture.cli.letters import show_statement
+
+    return show_statement(settings_of(ctx), identifier, file, out)
+
+
 practice = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(practice, name="range", rich_help_panel=START, help="The practice range: small misconfigured servers.")
 

@@ -1,7 +1,8 @@
-"""Upkeep: schema, doctor."""
+"""Upkeep: schema, attribution, doctor."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,6 +19,24 @@ def schema(
     from posture.schemas import schema as text_of
 
     return Result(text=text_of(name))
+
+
+@app.command(
+    rich_help_panel=UPKEEP,
+    short_help="Write probing.txt: who is scanning (RFC 9511).",
+    epilog="Example: posture attribution inventory.toml --out probing.txt",
+)
+def attribution(
+    ctx: typer.Context,
+    inventory: Annotated[
+        Path | None, typer.Argument(metavar="[INVENTORY]", help="Default: posture.toml's, else ./inventory.toml.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Default: stdout.")] = None,
+) -> Result:
+    """The file that tells whoever finds our probes in a log who sent them and whom to ask (RFC 9511)."""
+    from posture.cli.letters import write_attribution
+
+    return write_attribution(settings_of(ctx), inventory, out)
 
 
 @app.command(

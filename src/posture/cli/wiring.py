@@ -81,7 +81,8 @@ def show_plan(settings: Settings, file: Path | None, selection: Selection, outpu
     inventory, warnings = inventory_of(settings, file or config.inventory)
     terms = prepare(config, inventory, selection, lab=settings.lab)
     plan = asyncio.run(_planned(terms))
-    remark = "".join(f"warning: {warning}\n" for warning in warnings) if not settings.quiet else ""
+    said = (*warnings, *terms.remarks)
+    remark = "".join(f"warning: {warning}\n" for warning in said) if not settings.quiet else ""
     return Result(document=plan.document(), format=output, remark=remark)
 
 
@@ -139,7 +140,7 @@ def run_scan(
     inventory, warnings = inventory_of(settings, file or config.inventory)
     terms = prepare(config, inventory, selection, lab=settings.lab)
     progress = TerminalProgress(sys.stderr, quiet=settings.quiet)
-    for warning in warnings if not settings.quiet else ():
+    for warning in (*warnings, *terms.remarks) if not settings.quiet else ():
         progress.said(f"warning: {terminal(str(warning))}")
     ended = asyncio.run(scan(terms, progress=progress, resume=resume))
     code = ended.exit_code(threshold)

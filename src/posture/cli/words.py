@@ -31,12 +31,13 @@ def _lines(ended: Ended, this: str, others: str) -> Iterator[str]:
     else:
         yield f"{ended.run['id']}  {ended.run['state']}  {counts or 'nothing judged'}"
     if ended.quarantine:
-        yield f"quarantined: {ended.quarantine}; nothing of this run is believed. 'posture doctor' says more."
+        yield f"quarantined: {terminal(ended.quarantine)}; nothing of this run is believed. 'posture doctor' says more."
     for name in ended.silent:
-        yield f"no answer at all: {name}"
+        yield f"no answer at all: {terminal(name)}"
+    yield from (f"stopped: {terminal(one)}" for one in ended.stopped)
     if ended.lapsed:
-        yield f"not in force, so not looked at: {', '.join(ended.lapsed)}"
-    yield from (f"note: {note}" for note in ended.notes)
+        yield f"not in force, so not looked at: {terminal(', '.join(ended.lapsed))}"
+    yield from (f"note: {terminal(note)}" for note in ended.notes)
     yield from _worse(ended)
     yield from _first(ended)
     yield ""
@@ -67,7 +68,7 @@ def _first(ended: Ended) -> Iterator[str]:
     yield "To do first:"
     for place, step in enumerate(steps, 1):
         where = step.assets[0].name if len(step.assets) == 1 else f"{len(step.assets)} assets"
-        yield f"  {place}. {step.severity:<8} {step.ministry}: {terminal(where)}  {step.control}"
+        yield f"  {place}. {step.severity:<8} {terminal(step.ministry)}: {terminal(where)}  {step.control}"
         yield f"     {terminal(step.message)}"
 
 
@@ -77,4 +78,6 @@ def _following(ended: Ended, this: str, others: str) -> tuple[str, ...]:
         return (this if this.endswith(" --resume") else f"{this} --resume",)
     if ended.quarantine:
         return (f"{others} doctor",)
+    if ended.stopped:
+        return (f"{others} stop --status", f"{others} stop --lift", this)
     return (f"{others} findings", f"{others} scorecard --out site")

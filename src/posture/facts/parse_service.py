@@ -55,12 +55,15 @@ _GREETINGS: tuple[tuple[re.Pattern[bytes], str], ...] = (
 
 def recognise(data: bytes) -> Recognised | None:
     """The protocol of bytes that a server sent first, or in answer to whatever we said."""
-    for read in (mysql, telnet, tls, redis, memcached, zookeeper):
-        if known := read(data):
-            return known
+    if known := mysql(data):
+        return known
     for pattern, service in _GREETINGS:
         if pattern.match(data):
             return Recognised(service, heard=first_line(data))
+    # After the greetings: bytes of option negotiation may stand in anybody's text.
+    for read in (telnet, tls, redis, memcached, zookeeper):
+        if known := read(data):
+            return known
     return None
 
 

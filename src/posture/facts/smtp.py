@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import ClassVar
 
 from posture.facts.base import Facts
+
+# Firewalls that "fix up" SMTP overwrite what they do not know: XXXXXXXA where STARTTLS stood. Nor has any keyword controls.
+_MASKED = re.compile(r"X{6,}[A-Z]?(?: .*)?|.*[\x00-\x08\x0a-\x1f\x7f].*", re.DOTALL)
+
+
+def is_masked(line: str) -> bool:
+    """Whether a line of an EHLO reply, without its code, has been overwritten by something on the path."""
+    return _MASKED.fullmatch(line) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Reading ``[[authorisation]]``: what an owner permits, with third parties, blackouts and limits."""
+"""Reading ``[[authorisation]]``: what an owner permits, with third parties, blackouts, limits and signatures."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 
 from posture.inventory.names import parse_name, parse_network
 from posture.inventory.reading import Fault, Table
-from posture.inventory.records import Authorisation, Blackout, Limits, ThirdParty
+from posture.inventory.records import Authorisation, Blackout, Limits, SignatureFile, ThirdParty
 from posture.inventory.schedule import parse_port_range, parse_windows
 from posture.model import ProbeClass
+from posture.sshsig import MAX_BYTES
 
 BASES = ("consent", "statute", "contract", "own")
 CLASSES = tuple(str(probe_class) for probe_class in ProbeClass)
@@ -18,6 +19,7 @@ LONGEST_DAYS = 400
 # What an ordinary client of a mail, web or name server uses; more has to be written down.
 DEFAULT_PORTS = ((25, 25, ""), (53, 53, ""), (80, 80, ""), (443, 443, ""))
 HIGHEST_LIMIT = 100_000
+HIGHEST_SEQUENCE = 1_000_000_000
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -38,7 +40,7 @@ def read_authorisation(table: Table, folder: Path) -> Authorisation | None:
     """One authorisation; None when it has no usable id or dates (the problems are noted).
 
     Args:
-        folder: what ``document`` is relative to.
+        folder: what ``document`` and ``signatures`` are relative to.
     """
     identifier = table.parsed("id", parse_id, required=True)
     owner, officer, emergency = table.text("owner", required=True), table.text("officer"), table.text("emergency")
@@ -51,6 +53,8 @@ def read_authorisation(table: Table, folder: Path) -> Authorisation | None:
     hosted_classes = _classes(table.choices("hosted_classes", ("client",)))
     ports = table.items("ports", parse_port_range, numbers=True)
     lab = table.boolean("lab")
+    sequence = table.integer("sequence", 0, low=0, high=HIGHEST_SEQUENCE)
+    signatures = table.items("signatures", lambda name: _signature(folder, name))
     limits = _limits(table.table("limits"), lab=lab)
     third_parties = tuple(filter(None, map(_third_party, table.tables("third_party"))))
     blackouts = tuple(part for each in table.tables("blackout") for part in _blackouts(each))
@@ -82,6 +86,8 @@ def read_authorisation(table: Table, folder: Path) -> Authorisation | None:
         limits=limits,
         third_parties=third_parties,
         blackouts=blackouts,
+        sequence=sequence,
+        signatures=signatures or (),
     )
 
 
@@ -108,6 +114,21 @@ def _digest(table: Table, path: Path) -> str:
         words = getattr(fault, "strerror", None) or "not a file name"
         table.error("INV-031", "document", f"cannot be read: {words}.", "Paths are relative to the inventory.")
         return ""
+
+
+def _signature(folder: Path, name: str) -> SignatureFile:
+    """Raises Fault: INV-031."""
+    try:
+        with (folder / name).open("rb") as file:
+            return SignatureFile(name, file.read(MAX_BYTES + 1))
+    except (OSError, ValueError) as fault:
+        words = getattr(fault, "strerror", None) or "not a file name"
+        raise Fault(
+            "INV-031",
+            f"{name[:80]!r} cannot be read: {words}.",
+            "Paths are relative to the inventory. Until it is signed leave it out; "
+            "'posture inventory statement ID --out FILE' writes what is to be signed.",
+        ) from None
 
 
 def _limits(table: Table, *, lab: bool) -> Limits:

@@ -76,10 +76,18 @@ class Blackout:
 
 
 @dataclass(frozen=True, slots=True)
+class SignatureFile:
+    """A detached signature as found: what the inventory calls it, and its bytes, not looked at yet."""
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Authorisation:
     """What an owner permits. Dates are whole days in the State's time zone, both ends included.
 
-    ``ports`` are (low, high, protocol or "") ranges; "" covers TCP and UDP.
+    ``ports`` are (low, high, protocol or "") ranges; "" covers TCP and UDP. A higher ``sequence`` supersedes a lower one.
     """
 
     id: str
@@ -102,6 +110,8 @@ class Authorisation:
     limits: Limits = field(default_factory=Limits)
     third_parties: tuple[ThirdParty, ...] = ()
     blackouts: tuple[Blackout, ...] = ()
+    sequence: int = 0
+    signatures: tuple[SignatureFile, ...] = ()
 
     @property
     def is_draft(self) -> bool:

@@ -1,15 +1,19 @@
-"""What the connections of one asset share: a clock that runs only while something is on the wire, and its silent addresses."""
+"""What the connections of one asset share: a clock that runs only while something is on the wire, its silent addresses,
+and the bytes that it may make us read."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from posture.model import Reason
+from posture.door import Reply, Resolver
+from posture.model import NotSeen, Reason
 
+T = TypeVar("T")
 Now = Callable[[], float]
 
 ASSET_SECONDS = 60.0
@@ -17,6 +21,10 @@ ASSET_SECONDS = 60.0
 SILENT_PORTS = 2
 # A sweep of a dead address still gets one window of pending connects: something may answer where nobody looked.
 SILENT_SWEEPS = 20
+# An endpoint that reset so many connections, and never said anything, resets the next one too.
+MOST_RESETS = 4
+# What one asset may send us in a run, a lab's too. An ordinary scan of a host reads a tenth of it.
+BYTES_PER_ASSET = 5_000_000
 
 
 class Deadline(NamedTuple):
@@ -87,6 +95,32 @@ class Stopwatch:
         return Deadline(self._now() + seconds, Reason.TIMEOUT)
 
 
+class ByteBudget:
+    """Bytes that may still be received. They are set aside before a read, so that reads at the same time share them.
+
+    Args:
+        total: bytes in all.
+    """
+
+    def __init__(self, total: int = BYTES_PER_ASSET) -> None:
+        self.left = total
+
+    def set_aside(self, wanted: int) -> int:
+        """At most ``wanted`` bytes, at least one, for one read; what it does not use is to be given back.
+
+        Raises:
+            NotSeen: RATE_LIMITED, nothing is left.
+        """
+        if self.left <= 0:
+            raise NotSeen(Reason.RATE_LIMITED, f"this asset's {BYTES_PER_ASSET // 1_000_000} MB are used up")
+        granted = min(wanted, self.left)
+        self.left -= granted
+        return granted
+
+    def give_back(self, unused: int) -> None:
+        self.left += unused
+
+
 @dataclass(slots=True)
 class Liveness:
     """What one address of an asset has shown so far. Anything it sends, a RST too, is a sign of life."""
@@ -96,6 +130,7 @@ class Liveness:
     silent_sweeps: int = 0
     heard_ports: set[int] = field(default_factory=set)
     mute_ports: set[int] = field(default_factory=set)
+    resets: Counter[int] = field(default_factory=Counter)
 
     def dead_for_connect(self, port: int) -> bool:
         """Whether another connect to ``port`` would only cost another time-out.
@@ -106,12 +141,17 @@ class Liveness:
             return True
         return not self.answered and (port in self.silent_ports or len(self.silent_ports) >= SILENT_PORTS)
 
-    def ended(self, port: int, *, received: int, timed_out: bool) -> None:
+    def resets_all(self, port: int) -> bool:
+        """Whether ``port`` let us in several times and only ever reset the connection."""
+        return port not in self.heard_ports and self.resets[port] >= MOST_RESETS
+
+    def ended(self, port: int, *, received: int, timed_out: bool, reset: bool = False) -> None:
         """A connection to ``port`` is over."""
         if received:
             self.heard_ports.add(port)
         elif timed_out:
             self.mute_ports.add(port)
+        self.resets[port] += reset
 
     def dead_for_sweep(self) -> bool:
         return not self.answered and bool(self.silent_ports) and self.silent_sweeps >= SILENT_SWEEPS
@@ -130,3 +170,25 @@ class AssetContext:
 
     def liveness(self, address: str) -> Liveness:
         return self._liveness.setdefault(address, Liveness())
+
+
+class ClockedResolver:
+    """Our resolver; waiting for its answers runs on the asset's clock."""
+
+    def __init__(self, resolver: Resolver, clock: Stopwatch) -> None:
+        self._resolver = resolver
+        self._clock = clock
+
+    async def ask(self, name: str, rdtype: str) -> Reply:
+        return await self._timely(self._resolver.ask(name, rdtype))
+
+    async def addresses(self, name: str) -> tuple[str, ...]:
+        return await self._timely(self._resolver.addresses(name))
+
+    async def _timely(self, question: Coroutine[Any, Any, T]) -> T:
+        try:
+            with self._clock.measured():
+                async with asyncio.timeout(self._clock.remaining):
+                    return await question
+        except TimeoutError as fault:
+            raise NotSeen(Reason.DEADLINE, "the time for this asset is used up") from fault

@@ -6,28 +6,27 @@ door = broker.door(task)        # posture.door.Door: all that a probe ever sees 
 
 from __future__ import annotations
 
-import asyncio
 import socket
-from collections.abc import Callable, Coroutine, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
-from typing import Any, TypeVar
 
 from OpenSSL import SSL, crypto
 
-from posture.door import Reply, Resolver, Response, Stream
+from posture.door import Resolver, Response, Stream
 from posture.inventory.records import LabPort
 from posture.model import AbsentCause, NotSeen, NotThere, Reason
-from posture.net import http, tcp, tls, udp
-from posture.net.asset import AssetContext, Stopwatch
+from posture.net import guard, http, tcp, tls, udp
+from posture.net.asset import AssetContext, ByteBudget, ClockedResolver, Stopwatch
+from posture.net.backoff import Backoff
 from posture.net.decisions import Account, Decider, Decision, NoTrail, Request, Trail
 from posture.net.governor import Governor, Traffic
 from posture.net.location import Location, parse_url
 from posture.scope import Grant, Refusal
 from posture.task import Task
-
-T = TypeVar("T")
 
 CONNECT_SECONDS = 5.0
 PROBE_SECONDS = 30.0
@@ -35,6 +34,8 @@ PROBE_SECONDS = 30.0
 IDLE_FACTOR = 2.0
 LIFETIME_FACTOR = 4.0
 PATIENCE_SECONDS = 300.0
+# What a web server says when it wants to be left alone (RFC 6585 section 4, RFC 9110 section 15.6.4).
+BUSY = frozenset({429, 503})
 # A decision older than this is taken again before anything is sent: a blackout may have begun while waiting.
 FRESH_SECONDS = 1.0
 
@@ -52,6 +53,8 @@ class Broker:
         roots: PEM certificates that https is verified against.
         trail: each decision is written there before anything is sent; if it raises, nothing is.
         patience: seconds to wait for a turn before NotSeen(RATE_LIMITED).
+
+    ``backoff`` is where all tasks of the run learn that an address wants to be left alone.
     """
 
     def __init__(
@@ -73,6 +76,8 @@ class Broker:
         self.user_agent = user_agent
         self.resolver = resolver
         self.patience = patience
+        self.backoff = Backoff()
+        self._budgets: defaultdict[Hashable, ByteBudget] = defaultdict(ByteBudget)
         self._roots = roots
         self.trail = trail or NoTrail()
         self._lab_ports = {
@@ -87,6 +92,53 @@ class Broker:
             seconds: the probe's share of the asset's clock.
         """
         return BrokerDoor(self, task, asset or AssetContext(), seconds)
+
+    def budget(self, task: Task) -> ByteBudget:
+        """What the task's asset may still send in this run."""
+        return self._budgets[task.ministry, task.key]
+
+    def decide(self, task: Task, request: Request) -> Grant | Refusal:
+        """Whether a task may send that. Nothing is written down."""
+        own = request.name == task.name
+        return self.scope.decide(
+            ministry=task.ministry,
+            name=request.name,
+            address=request.address,
+            port=request.port,
+            protocol=request.protocol,
+            probe_class=task.probe_class,
+            at=self.clock(),
+            nameserver_of=task.params.get("nameserver_of") if own else None,
+            mx_of=task.params.get("mx_of") if own else None,
+        )
+
+    def record(self, task: Task, request: Request, outcome: Grant | Refusal) -> int:
+        """Writes a decision down; the number of its record."""
+        return self.trail.decided(
+            Decision(
+                at=self.clock(),
+                task=task,
+                traffic=request.traffic,
+                name=request.name,
+                address=request.address,
+                port=request.port,
+                protocol=request.protocol,
+                outcome=outcome,
+                connections=request.connections,
+            )
+        )
+
+    def leans(self, task: Task, requests: Iterable[Request]) -> bool:
+        """Whether a task may use what was learnt by ``requests`` for another: its own authority must permit each.
+
+        Then the trail gets a record of each, of no connection; else none, and nothing may be used.
+        """
+        decisions = [(request, self.decide(task, request)) for request in (replace(r, connections=0) for r in requests)]
+        if any(isinstance(outcome, Refusal) for _, outcome in decisions):
+            return False
+        for request, outcome in decisions:
+            self.record(task, request, outcome)
+        return True
 
     @cached_property
     def tls_context(self) -> SSL.Context:
@@ -110,13 +162,19 @@ class BrokerDoor:
 
     def __init__(self, broker: Broker, task: Task, asset: AssetContext, seconds: float) -> None:
         self._broker = broker
-        self._task = task
+        self.task = task
         self._asset = asset
+        # What it asked for, so that what it learns can serve another task whose authority says the same.
+        self.granted: dict[Request, None] = {}
+        self.refused = False
         self.clock = Stopwatch(seconds, parent=asset.clock)
         self.waited = Stopwatch()
-        self.resolver: Resolver = _ClockedResolver(broker.resolver, self.clock)
-        self._streams: set[tcp.TcpStream] = set()
+        self.resolver: Resolver = ClockedResolver(broker.resolver, self.clock)
+        self._ends: set[Callable[[], None]] = set()
         self._closed = False
+        # Under whose authority and with which address something is open, dialled or waited for, for the kill switch.
+        self.engaged: list[tuple[str, str]] = []
+        self.stopped: NotSeen | None = None  # the kill switch's first refusal of an address of the task
 
     async def connect(self, address: str, port: int, *, timeout: float = CONNECT_SECONDS) -> Stream:
         """A connection to that very address; it may last four times ``timeout``, and be silent for twice.
@@ -125,15 +183,15 @@ class BrokerDoor:
             NotThere: CLOSED.
             NotSeen: TIMEOUT, RATE_LIMITED, DEADLINE, VANTAGE_LIMITED, or the reason and code of a refusal.
         """
-        self._must_be_ours(address)
-        return await self._connect(self._task.name, address, port, timeout)
+        self.must_be_ours(address)
+        return await self._connect(self.task.name, address, port, timeout)
 
     async def sweep(self, address: str, port: int, *, timeout: float = 1.0) -> str:
         """Says "open", "closed" or "filtered" after one attempt. Raises NotSeen."""
-        self._must_be_ours(address)
+        self.must_be_ours(address)
         liveness = self._asset.liveness(address)
         with ExitStack() as held:
-            request = Request(Traffic.SWEEP, self._task.name, address, port, "tcp")
+            request = Request(Traffic.SWEEP, self.task.name, address, port, "tcp")
             dialled, account = await self.turn(request, held, liveness.dead_for_sweep)
             try:
                 (await tcp.dial(address, dialled, self.clock.deadline(timeout))).close()
@@ -153,13 +211,14 @@ class BrokerDoor:
 
     async def ask_udp(self, address: str, port: int, payload: bytes, *, timeout: float = 2.0) -> bytes:
         """One datagram and its answer. Raises NotThere (CLOSED: ICMP unreachable) and NotSeen."""
-        self._must_be_ours(address)
+        self.must_be_ours(address)
         with ExitStack() as held:
-            request = Request(Traffic.DATAGRAM, self._task.name, address, port, "udp")
+            request = Request(Traffic.DATAGRAM, self.task.name, address, port, "udp")
             dialled, account = await self.turn(request, held, _never)
             account.sent = len(payload)
             try:
-                answer = await udp.exchange(address, dialled, payload, self.clock.deadline(timeout))
+                deadline, budget = self.clock.deadline(timeout), self._broker.budget(self.task)
+                answer = await udp.exchange(address, dialled, payload, deadline, budget=budget)
             except (NotSeen, NotThere) as fault:
                 account.end = _end(fault)
                 raise
@@ -191,11 +250,20 @@ class BrokerDoor:
         # What the wire said tells more than what we refused ourselves.
         raise next((fault for fault in failures if getattr(fault, "code", None) is None), failures[0])
 
+    def throttled(self, address: str) -> None:
+        """The address said "not now": whatever goes there next waits, longer each time; see :mod:`posture.net.backoff`."""
+        self._broker.backoff.pushed(address)
+
     def close(self) -> None:
         """Closes whatever the probe left open, and the door itself: nothing can be sent through it any more."""
         self._closed = True
-        for stream in tuple(self._streams):
-            stream.close()
+        for end in tuple(self._ends):
+            end()
+
+    def hold(self, end: Callable[[], None], held: ExitStack) -> None:
+        """``end`` is called when the door is closed, as by the kill switch, unless ``held`` ended first."""
+        self._ends.add(end)
+        held.callback(self._ends.discard, end)
 
     async def _get(self, location: Location, address: str, body_limit: int) -> Response:
         async def dial() -> Stream:
@@ -208,6 +276,8 @@ class BrokerDoor:
             user_agent=self._broker.user_agent,
             body_limit=body_limit,
         )
+        if response.status in BUSY:
+            self.throttled(address)
         if not response.chain:
             return response
         broker = self._broker
@@ -216,21 +286,22 @@ class BrokerDoor:
 
     async def _addresses(self, host: str) -> tuple[str, ...]:
         """Where a host is: the task's own vetted addresses, a literal itself, else what our resolver says."""
-        if host == self._task.name:
-            return self._task.addresses
+        if host == self.task.name:
+            return self.task.addresses
         if tls.is_address(host):
             return (host,)
         # Whether the name may be asked about at all comes before the question where it is.
         refusal = self._broker.scope.decide(
-            ministry=self._task.ministry,
+            ministry=self.task.ministry,
             name=host,
             address=None,
             port=None,
             protocol="tcp",
-            probe_class=self._task.probe_class,
+            probe_class=self.task.probe_class,
             at=self._broker.clock(),
         )
         if isinstance(refusal, Refusal):
+            self.refused = True
             raise NotSeen(refusal.reason, refusal.text, refusal.code)
         return await self.resolver.addresses(host)
 
@@ -238,6 +309,9 @@ class BrokerDoor:
         liveness = self._asset.liveness(address)
         with ExitStack() as held:
             request = Request(Traffic.CONNECTION, name, address, port, "tcp")
+            if liveness.resets_all(port):
+                self._decide(request)
+                raise NotSeen(Reason.RESET, f"port {port} of {address} has reset every connection so far")
             dialled, account = await self.turn(request, held, lambda: liveness.dead_for_connect(port))
             try:
                 connection = await tcp.dial(address, dialled, self.clock.deadline(timeout))
@@ -249,7 +323,9 @@ class BrokerDoor:
                 account.end = _end(fault)
                 if fault.reason is Reason.TIMEOUT:
                     liveness.silent_ports.add(port)
-                liveness.answered |= fault.reason is Reason.RESET
+                if fault.reason is Reason.RESET:
+                    liveness.answered = True
+                    self.throttled(address)
                 raise
             liveness.answered = True
             kept = held.pop_all()
@@ -257,8 +333,12 @@ class BrokerDoor:
 
         def ended() -> None:
             account.sent, account.received = stream.sent, stream.received
-            account.end = str(Reason.TIMEOUT) if stream.timed_out else "closed"
-            liveness.ended(port, received=stream.received, timed_out=stream.timed_out)
+            account.end = str(_how(stream))
+            liveness.ended(port, received=stream.received, timed_out=stream.timed_out, reset=stream.was_reset)
+            if stream.was_reset:
+                self.throttled(address)
+            elif stream.received:
+                self._broker.backoff.answered(address)
 
         kept.callback(ended)
         return stream
@@ -266,10 +346,13 @@ class BrokerDoor:
     def _stream(self, connection: socket.socket, timeout: float, held: ExitStack) -> tcp.TcpStream:
         """The stream of a connection; its lease and clock end with it."""
         stream = tcp.TcpStream(
-            connection, self.clock.deadline(LIFETIME_FACTOR * timeout), idle=IDLE_FACTOR * timeout, on_close=held.close
+            connection,
+            self.clock.deadline(LIFETIME_FACTOR * timeout),
+            idle=IDLE_FACTOR * timeout,
+            on_close=held.close,
+            budget=self._broker.budget(self.task),
         )
-        self._streams.add(stream)
-        held.callback(self._streams.discard, stream)
+        self.hold(stream.close, held)
         return stream
 
     async def turn(self, request: Request, held: ExitStack, dead: Callable[[], bool]) -> tuple[int, Account]:
@@ -281,88 +364,63 @@ class BrokerDoor:
         Raises:
             NotSeen: a refusal, RATE_LIMITED, DEADLINE, or the silence of a dead address.
         """
-        grant = self._decide(request)
+        grant = self._engage(request, held)
         if dead():
             raise _dead(request.address)
         broker = self._broker
         with self.waited.measured():
+            waited = await broker.backoff.wait(request.address, broker.patience)
             lease = await broker.governor.admit(
                 request.traffic, request.address, request.port, grant.limits, lab=grant.lab, patience=broker.patience
             )
         held.callback(lease.release)
-        if lease.waited > FRESH_SECONDS:
-            grant = self._decide(request)
+        if waited + lease.waited > FRESH_SECONDS:
+            grant = self._engage(request, held)
         if dead():
             raise _dead(request.address)
         if self._closed:
             raise NotSeen(Reason.STOPPED, "this task is over")
         if self.clock.remaining <= 0:
             raise NotSeen(Reason.DEADLINE, "the time for this asset is used up")
-        account = Account(broker.trail, broker.clock, self._record(request, grant))
+        return self._allow(request, grant, held)
+
+    def beside(self, request: Request, held: ExitStack) -> tuple[int, Account]:
+        """As turn(), for another port of an address whose turn ``held`` has: a child process is one for all of them."""
+        return self._allow(request, self._engage(request, held), held)
+
+    def _allow(self, request: Request, grant: Grant, held: ExitStack) -> tuple[int, Account]:
+        broker = self._broker
+        dialled = broker.real_port(grant, request.address, request.port, request.protocol)
+        account = Account(broker.trail, broker.clock, broker.record(self.task, request, grant))
         held.callback(account.close)
         held.enter_context(self.clock.measured())
-        return broker.real_port(grant, request.address, request.port, request.protocol), account
+        held.enter_context(guard.granted(request.address, dialled))
+        return dialled, account
+
+    def _engage(self, request: Request, held: ExitStack) -> Grant:
+        """The grant, known in ``engaged`` until ``held`` ends."""
+        grant = self._decide(request)
+        engagement = (grant.authorisation, request.address)
+        self.engaged.append(engagement)
+        held.callback(self.engaged.remove, engagement)
+        return grant
 
     def _decide(self, request: Request) -> Grant:
-        task, broker = self._task, self._broker
-        own = request.name == task.name
-        outcome = broker.scope.decide(
-            ministry=task.ministry,
-            name=request.name,
-            address=request.address,
-            port=request.port,
-            protocol=request.protocol,
-            probe_class=task.probe_class,
-            at=broker.clock(),
-            nameserver_of=task.params.get("nameserver_of") if own else None,
-            mx_of=task.params.get("mx_of") if own else None,
-        )
+        outcome = self._broker.decide(self.task, request)
         if isinstance(outcome, Grant):
+            self.granted[request] = None
             return outcome
-        self._record(request, outcome)
-        raise NotSeen(outcome.reason, outcome.text, outcome.code)
+        self.refused = True
+        self._broker.record(self.task, request, outcome)
+        refused = NotSeen(outcome.reason, outcome.text, outcome.code)
+        if outcome.reason is Reason.STOPPED and request.address in self.task.addresses:
+            self.stopped = self.stopped or refused
+        raise refused
 
-    def _record(self, request: Request, outcome: Grant | Refusal) -> int:
-        broker = self._broker
-        return broker.trail.decided(
-            Decision(
-                at=broker.clock(),
-                task=self._task,
-                traffic=request.traffic,
-                name=request.name,
-                address=request.address,
-                port=request.port,
-                protocol=request.protocol,
-                outcome=outcome,
-                connections=request.connections,
-            )
-        )
-
-    def _must_be_ours(self, address: str) -> None:
-        if address not in self._task.addresses:
-            raise _stranger(address, self._task.name)
-
-
-class _ClockedResolver:
-    """Our resolver; waiting for its answers runs on the asset's clock."""
-
-    def __init__(self, resolver: Resolver, clock: Stopwatch) -> None:
-        self._resolver = resolver
-        self._clock = clock
-
-    async def ask(self, name: str, rdtype: str) -> Reply:
-        return await self._timely(self._resolver.ask(name, rdtype))
-
-    async def addresses(self, name: str) -> tuple[str, ...]:
-        return await self._timely(self._resolver.addresses(name))
-
-    async def _timely(self, question: Coroutine[Any, Any, T]) -> T:
-        try:
-            with self._clock.measured():
-                async with asyncio.timeout(self._clock.remaining):
-                    return await question
-        except TimeoutError as fault:
-            raise NotSeen(Reason.DEADLINE, "the time for this asset is used up") from fault
+    def must_be_ours(self, address: str) -> None:
+        """Raises NotSeen(OUT_OF_SCOPE) for an address that was not vetted for the task."""
+        if address not in self.task.addresses:
+            raise _stranger(address, self.task.name)
 
 
 def _never() -> bool:
@@ -372,6 +430,13 @@ def _never() -> bool:
 def _end(fault: NotSeen | NotThere) -> str:
     """How an attempt ended, for the record."""
     return str(fault.cause if isinstance(fault, NotThere) else fault.reason)
+
+
+def _how(stream: tcp.TcpStream) -> str:
+    """How a connection ended."""
+    if stream.was_reset:
+        return Reason.RESET
+    return Reason.TIMEOUT if stream.timed_out else "closed"
 
 
 def _dead(address: str) -> NotSeen:

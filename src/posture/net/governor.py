@@ -1,7 +1,9 @@
 """Politeness: how many connections at once and how many new ones a second, to an address, a prefix, and in all.
 
 Waiting is first come, first served, and bounded by the caller's patience. Limits of an authorisation may lower the
-defaults; only a lab may raise them. Of several limits met at one address the lowest holds.
+defaults; only a lab may raise them. Of several limits met at one address the lowest holds. What must outlive a process
+(SMTP and sweep connections) is remembered by a :class:`ContactLedger`; within a process only the loop's clock counts,
+so that setting the machine's clock opens no gate.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
+from itertools import chain, repeat
 from typing import Protocol
 
 from posture.inventory.records import Limits
@@ -21,8 +24,11 @@ from posture.model import NotSeen, Reason
 
 SMTP_PORTS = frozenset({25, 465, 587})
 DEFAULTS = Limits()
+SECOND = 1.0
 MINUTE = 60.0
 HOUR = 3600.0
+# The code of a refusal of our own because a limit was met.
+RATE = "E-SCOPE-030"
 
 
 class Traffic(StrEnum):
@@ -31,31 +37,29 @@ class Traffic(StrEnum):
     CONNECTION = "connection"
     SWEEP = "sweep"
     DATAGRAM = "datagram"
+    CHILD = "child"  # a process of somebody else's that makes its connections itself, one at a time
 
 
-class SmtpLedger(Protocol):
-    """When each mail exchanger was last connected to: remembered across processes, because its owner remembers too."""
+class ContactLedger(Protocol):
+    """What was sent lately, remembered across processes, because its owner remembers too.
 
-    def since(self, address: str, start: float) -> Sequence[float]:
-        """Unix times of connections to ``address`` at or after ``start``, oldest first."""
+    ``kind`` is "smtp" or "sweep". Raises StoreError when it cannot be written: then nothing is sent.
+    """
 
-    def record(self, address: str, at: float) -> None: ...
+    def sent(self, kind: str, address: str) -> Sequence[tuple[float, int]]:
+        """(Unix time, how many) of what earlier processes sent, as far as it may still count; in any order."""
+
+    def record(self, kind: str, address: str, at: float) -> None:
+        """One more, at a Unix time. An SMTP connection is on disk when this returns."""
 
 
-class MemorySmtpLedger:
-    """The ledger of one process."""
+class NoLedger:
+    """Remembers nothing beyond this process: for tests of other things."""
 
-    def __init__(self) -> None:
-        self._times: defaultdict[str, deque[float]] = defaultdict(deque)
+    def sent(self, kind: str, address: str) -> Sequence[tuple[float, int]]:  # noqa: ARG002
+        return ()
 
-    def since(self, address: str, start: float) -> Sequence[float]:
-        times = self._times[address]
-        while times and times[0] <= start:
-            times.popleft()
-        return tuple(times)
-
-    def record(self, address: str, at: float) -> None:
-        self._times[address].append(at)
+    def record(self, kind: str, address: str, at: float) -> None: ...
 
 
 class Bucket:
@@ -84,6 +88,35 @@ class Bucket:
         self._updated = now
         # A sleep may end a rounding error early; a millionth of a token is a token.
         return self._tokens if self._tokens < 1.0 - 1e-6 else max(self._tokens, 1.0)
+
+
+class Window:
+    """So many in any span of seconds, by the times at which they were sent. Only who holds its line waits and takes.
+
+    Args:
+        earlier: ages in seconds of what was sent before this window was made.
+    """
+
+    def __init__(self, now: Callable[[], float], earlier: Sequence[float] = ()) -> None:
+        self.line = asyncio.Lock()
+        self._now = now
+        self._times = deque(sorted(now() - age for age in earlier))
+
+    def wait(self, spans: Sequence[tuple[int, float]]) -> float:
+        """Seconds until one more leaves every span with at most its count; ``spans``: (count, seconds)."""
+        now = self._now()
+        return max(
+            (self._times[-count] + seconds - now for count, seconds in spans if len(self._times) >= count), default=0.0
+        )
+
+    async def ready(self, spans: Sequence[tuple[int, float]]) -> None:
+        while (wait := self.wait(spans)) > 0:
+            await asyncio.sleep(wait)
+
+    def take(self) -> None:
+        self._times.append(self._now())
+        while self._times[0] < self._now() - HOUR:
+            self._times.popleft()
 
 
 class Slots:
@@ -125,35 +158,13 @@ class Lease:
             self._slots.pop().release()
 
 
-@dataclass(frozen=True, slots=True)
-class _Pace:
-    """The limits of one kind of traffic at one address; ``pending`` None counts only new ones."""
-
-    pending: int | None
-    rate: float
-    burst: float
-    counts_in_prefix: bool
-
-
-def _pace(traffic: Traffic, limits: Limits) -> _Pace:
-    match traffic:
-        case Traffic.CONNECTION:
-            rate, burst = limits.new_connections_per_second, limits.new_connections_burst
-            return _Pace(limits.connections_per_address, rate, burst, counts_in_prefix=True)
-        case Traffic.SWEEP:
-            rate, burst = limits.sweep_per_second, limits.sweep_pending
-            return _Pace(limits.sweep_pending, rate, burst, counts_in_prefix=True)
-        case Traffic.DATAGRAM:
-            return _Pace(None, limits.dns_per_second, limits.dns_burst, counts_in_prefix=False)
-
-
 class Governor:
     """Hands out leases.
 
     Args:
         now: the loop's clock (seconds); the running loop's when left out.
-        wall: Unix time, for the SMTP ledger.
-        ledger: remembered SMTP connections.
+        wall: Unix time, for the ledger.
+        ledger: what earlier processes sent.
     """
 
     def __init__(
@@ -161,14 +172,16 @@ class Governor:
         *,
         now: Callable[[], float] | None = None,
         wall: Callable[[], float] = time.time,
-        ledger: SmtpLedger | None = None,
+        ledger: ContactLedger | None = None,
     ) -> None:
         self._now = now or asyncio.get_running_loop().time
         self._wall = wall
-        self._ledger = ledger or MemorySmtpLedger()
+        self._began = wall() - self._now()
+        self._ledger = ledger or NoLedger()
         self._slots: defaultdict[tuple[Traffic, str], Slots] = defaultdict(Slots)
         self._buckets: dict[tuple[str, str], Bucket] = {}
-        self._smtp_lines: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._windows: dict[tuple[str, str], Window] = {}
+        self._lowest: dict[str, Limits] = {}
         self._everything = Slots()
 
     @property
@@ -185,77 +198,138 @@ class Governor:
             patience: seconds after which waiting is given up.
 
         Raises:
-            NotSeen: RATE_LIMITED.
+            NotSeen: RATE_LIMITED, with the code E-SCOPE-030.
+            StoreError: what must be remembered cannot be written down.
         """
-        limits = effective(limits, lab=lab)
+        limits = self._lowest_at(address, effective(limits, lab=lab))
         started = self._now()
         lease = Lease()
         given = False
         try:
             async with asyncio.timeout(patience):
-                if traffic is not Traffic.DATAGRAM and port in SMTP_PORTS:
-                    await self._smtp_turn(address, limits, patience)
-                await self._turn(lease, traffic, address, limits)
+                if traffic is Traffic.DATAGRAM:
+                    await self._datagram(lease, address, limits)
+                elif port in SMTP_PORTS:
+                    await self._mail(lease, traffic, address, limits, patience)
+                else:
+                    await self._tcp(lease, traffic, address, limits)
             given = True
         except TimeoutError as fault:
-            raise NotSeen(Reason.RATE_LIMITED, f"no turn for {address} within {patience:.0f} s") from fault
+            raise _no_turn(traffic, address, limits, patience) from fault
         finally:
             if not given:
                 lease.release()
         lease.waited = self._now() - started
         return lease
 
-    async def _turn(self, lease: Lease, traffic: Traffic, address: str, limits: Limits) -> None:
-        """A slot at the address, a token of the address, a token of the prefix, a slot in all: taken in that order,
-        so that nobody holds what a whole prefix shares while waiting for one slow address."""
-        pace = _pace(traffic, limits)
-        if pace.pending is not None:
-            await lease.hold(self._slots[traffic, address], pace.pending)
-        own = self._bucket(traffic, address)
-        async with own.line:
-            await own.ready(pace.rate, pace.burst)
-            if pace.counts_in_prefix:
-                shared = self._bucket("prefix", prefix(address))
-                async with shared.line:
-                    await shared.ready(limits.prefix_per_second, limits.prefix_burst)
-                    await lease.hold(self._everything, limits.connections)
-                    shared.take()
-            else:
-                await lease.hold(self._everything, limits.connections)
-            own.take()
+    # Taken in this order: a slot at the address, a token of the address, a token of the prefix, a slot in all; so that
+    # nobody holds what a whole prefix shares while waiting for one slow address.
+
+    async def _tcp(self, lease: Lease, traffic: Traffic, address: str, limits: Limits) -> None:
+        if traffic is Traffic.SWEEP:
+            await lease.hold(self._slots[traffic, address], limits.sweep_pending)
+            window = self._window("sweep", address)
+            async with window.line:
+                await window.ready(_sweep_spans(limits))
+                await self._beyond_the_address(lease, address, limits)
+                self._remember("sweep", address, window)
+            return
+        # To the address a child's connection is one like any other.
+        await lease.hold(self._slots[Traffic.CONNECTION, address], limits.connections_per_address)
+        bucket = self._bucket(Traffic.CONNECTION, address)
+        async with bucket.line:
+            await bucket.ready(limits.new_connections_per_second, limits.new_connections_burst)
+            await self._beyond_the_address(lease, address, limits)
+            bucket.take()
+
+    async def _mail(self, lease: Lease, traffic: Traffic, address: str, limits: Limits, patience: float) -> None:
+        """The exchanger's line is held until the connection may be made: what is counted is what is on the wire."""
+        window = self._window("smtp", address)
+        async with window.line:
+            if (wait := window.wait(_smtp_spans(limits))) > patience:
+                raise _no_more_mail(address, limits, wait)
+            await window.ready(_smtp_spans(limits))
+            await self._tcp(lease, traffic, address, limits)
+            self._remember("smtp", address, window)
+
+    async def _datagram(self, lease: Lease, address: str, limits: Limits) -> None:
+        bucket = self._bucket(Traffic.DATAGRAM, address)
+        async with bucket.line:
+            await bucket.ready(limits.dns_per_second, limits.dns_burst)
+            await lease.hold(self._everything, limits.connections)
+            bucket.take()
+
+    async def _beyond_the_address(self, lease: Lease, address: str, limits: Limits) -> None:
+        shared = self._bucket("prefix", prefix(address))
+        async with shared.line:
+            await shared.ready(limits.prefix_per_second, limits.prefix_burst)
+            await lease.hold(self._everything, limits.connections)
+            shared.take()
+
+    def _remember(self, kind: str, address: str, window: Window) -> None:
+        # A clock that was set back meanwhile must not make this look older than it is.
+        self._ledger.record(kind, address, max(self._wall(), self._began + self._now()))
+        window.take()
 
     def _bucket(self, kind: str, key: str) -> Bucket:
         return self._buckets.setdefault((kind, key), Bucket(self._now))
 
-    async def _smtp_turn(self, address: str, limits: Limits, patience: float) -> None:
-        async with self._smtp_lines[address]:
-            while (wait := self._smtp_wait(address, limits)) > 0:
-                if wait > patience:
-                    raise NotSeen(
-                        Reason.RATE_LIMITED,
-                        f"{address} has had its {limits.smtp_per_minute} SMTP connections a minute "
-                        f"or {limits.smtp_per_hour} an hour",
-                    )
-                await asyncio.sleep(wait)
-            self._ledger.record(address, self._wall())
+    def _window(self, kind: str, address: str) -> Window:
+        """What earlier processes sent counts by its age; what lies in the future was sent just now at the earliest."""
+        if (kind, address) not in self._windows:
+            wall = self._wall()
+            sent = self._ledger.sent(kind, address)
+            ages = chain.from_iterable(repeat(max(0.0, wall - at), count) for at, count in sent)
+            self._windows[kind, address] = Window(self._now, tuple(ages))
+        return self._windows[kind, address]
 
-    def _smtp_wait(self, address: str, limits: Limits) -> float:
-        """Seconds until neither the minute's nor the hour's count is full."""
-        now = self._wall()
-        times = self._ledger.since(address, now - HOUR)
-        waits = [
-            times[-count] + span - now
-            for count, span in ((limits.smtp_per_minute, MINUTE), (limits.smtp_per_hour, HOUR))
-            if len(times) >= count
-        ]
-        return max(waits, default=0.0)
+    def _lowest_at(self, address: str, limits: Limits) -> Limits:
+        before = self._lowest.get(address)
+        if before is not None and before != limits:
+            limits = _lower(before, limits)
+        self._lowest[address] = limits
+        return limits
 
 
 def effective(limits: Limits, *, lab: bool) -> Limits:
     """An authorisation's limits, never above the defaults except in a lab."""
-    if lab:
-        return limits
-    return Limits(**{name: min(getattr(limits, name), getattr(DEFAULTS, name)) for name in Limits.names()})
+    return limits if lab else _lower(limits, DEFAULTS)
+
+
+def _lower(one: Limits, other: Limits) -> Limits:
+    return Limits(**{name: min(getattr(one, name), getattr(other, name)) for name in Limits.names()})
+
+
+def _smtp_spans(limits: Limits) -> tuple[tuple[int, float], ...]:
+    return (max(1, limits.smtp_per_minute), MINUTE), (max(1, limits.smtp_per_hour), HOUR)
+
+
+def _sweep_spans(limits: Limits) -> tuple[tuple[int, float], ...]:
+    """Never more than the rate in a second, and no faster than a full load of pending ones at that rate."""
+    pending, rate = max(1, limits.sweep_pending), max(1, limits.sweep_per_second)
+    return (pending, pending / rate), (rate, SECOND)
+
+
+def _no_turn(traffic: Traffic, address: str, limits: Limits, patience: float) -> NotSeen:
+    connections = (
+        f"{limits.connections_per_address} connections at once, {limits.new_connections_per_second} new ones a second"
+    )
+    rule = {
+        Traffic.CONNECTION: connections,
+        Traffic.CHILD: connections,
+        Traffic.SWEEP: f"{limits.sweep_pending} ports at once, {limits.sweep_per_second} a second",
+        Traffic.DATAGRAM: f"{limits.dns_per_second} questions a second",
+    }[traffic]
+    text = f"no turn for {address} within {patience:.0f} s ({rule}). Nothing was sent. Scan again when less is asked of it."
+    return NotSeen(Reason.RATE_LIMITED, text, RATE)
+
+
+def _no_more_mail(address: str, limits: Limits, wait: float) -> NotSeen:
+    text = (
+        f"{address} has had its {limits.smtp_per_minute} SMTP connections a minute or {limits.smtp_per_hour} an hour, "
+        f"earlier scans included. Nothing was sent. Scan again in {-(-wait // MINUTE):.0f} min."
+    )
+    return NotSeen(Reason.RATE_LIMITED, text, RATE)
 
 
 @lru_cache(maxsize=4096)

@@ -63,6 +63,8 @@ async def get(
     except (httpcore.RemoteProtocolError, httpcore.LocalProtocolError) as fault:
         reason = Reason.TRUNCATED if exchange.ended else Reason.MALFORMED
         raise NotSeen(reason, f"HTTP: {str(fault)[:200]}") from fault
+    except (httpx.HTTPError, httpx.InvalidURL) as fault:  # httpx looks at Location even when it may not follow it
+        raise NotSeen(Reason.MALFORMED, f"HTTP: {str(fault)[:200]}") from fault
     except zlib.error as fault:
         raise NotSeen(Reason.MALFORMED, "HTTP: a body that does not decompress") from fault
     finally:

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from posture.door import Reply, Resolver
 from posture.model import NotSeen
 from posture.net.anchors import TrustAnchors, load_anchors
+from posture.net.guard import granted
 
 _IPV6_ROUTES = Path("/proc/net/ipv6_route")
 _REJECT = 0x0200
@@ -168,7 +169,7 @@ def has_ipv6_route() -> bool:
     if _IPV6_ROUTES.exists():
         return any(map(_is_default_route, _IPV6_ROUTES.read_text("ascii").splitlines()))
     try:
-        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+        with granted(_ROUTE_PROBE, 53), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
             probe.connect((_ROUTE_PROBE, 53))
     except OSError:
         return False

@@ -11,14 +11,15 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from posture.model import AbsentCause, NotSeen, NotThere, Reason
-from posture.net.asset import Deadline
+from posture.net.asset import ByteBudget, Deadline
 
 T = TypeVar("T")
 
-READ_BYTES = 65_536
+# One read: small enough that many at once leave an asset's byte budget to each other.
+READ_BYTES = 16_384
 BUFFER_BYTES = 262_144
-# Enough for the largest zone transfer that is looked at; anything longer is an attempt to fill us.
-TOTAL_BYTES = 8 * 1024 * 1024
+# Far more than any single answer that is looked at; anything longer is an attempt to fill us.
+TOTAL_BYTES = 2 * 1024 * 1024
 
 # Our own side cannot send: no route, no address of that family, a local filter, no descriptor left.
 _OURS = frozenset(
@@ -93,23 +94,33 @@ class TcpStream:
         deadline: when the whole connection must be over.
         idle: seconds that one read or write may take at most.
         on_close: called once, when the socket is closed.
+        budget: what the asset may still send; one of its own when left out.
 
-    ``sent`` and ``received`` count bytes; ``timed_out`` says that a read or write took too long.
+    ``sent`` and ``received`` count bytes; ``timed_out`` says that a read or write took too long, ``was_reset`` that the
+    peer ended the connection with RST.
     """
 
     def __init__(
-        self, connection: socket.socket, deadline: Deadline, *, idle: float, on_close: Callable[[], None]
+        self,
+        connection: socket.socket,
+        deadline: Deadline,
+        *,
+        idle: float,
+        on_close: Callable[[], None],
+        budget: ByteBudget | None = None,
     ) -> None:
         self._socket = connection
         self._deadline = deadline
         self._idle = idle
         self._on_close = on_close
+        self._budget = budget or ByteBudget()
         self._loop = asyncio.get_running_loop()
         self._buffer = bytearray()
         self._closed = False
         self.sent = 0
         self.received = 0
         self.timed_out = False
+        self.was_reset = False
 
     async def read(self, limit: int = READ_BYTES) -> bytes:
         """At least one byte, or b"" at the end of the stream."""
@@ -174,7 +185,12 @@ class TcpStream:
     async def _receive(self, limit: int) -> bytes:
         if self.received >= TOTAL_BYTES:
             raise NotSeen(Reason.TRUNCATED, f"more than {TOTAL_BYTES} bytes from one connection")
-        data: bytes = await self._timely(self._loop.sock_recv(self._socket, max(1, min(limit, READ_BYTES))))
+        granted = self._budget.set_aside(max(1, min(limit, READ_BYTES)))
+        data = b""
+        try:
+            data = await self._timely(self._loop.sock_recv(self._socket, granted))
+        finally:
+            self._budget.give_back(granted - len(data))
         self.received += len(data)
         return data
 
@@ -191,6 +207,7 @@ class TcpStream:
             self.timed_out = reason is Reason.TIMEOUT
             raise NotSeen(reason, "the connection said nothing more in time") from fault
         except OSError as fault:
+            self.was_reset = True
             raise NotSeen(Reason.RESET, "the connection was reset") from fault
         finally:
             operation.close()

@@ -26,6 +26,16 @@ CHUNK = 16_384
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 MAX_CERTIFICATES = 20
 MAX_CHAIN_BYTES = 100_000
+# What reading a certificate that OpenSSL took may end with.
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    KeyError,
+    OverflowError,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 _OP_LEGACY_SERVER_CONNECT = 0x4  # servers without RFC 5746 secure renegotiation
 
 
@@ -105,7 +115,7 @@ class TlsStream:
                     raise at_end from None
                 self._tls.bio_write(received)
             except SSL.ZeroReturnError:
-                raise
+                raise at_end from None
             except SSL.Error as fault:
                 raise _meaning(fault) from fault
             else:
@@ -158,7 +168,7 @@ def verifies(chain: Sequence[bytes], name: str, store: crypto.X509Store, at: dat
             warnings.simplefilter("ignore")
             certificate = leaf.to_cryptography()
             return _serves(certificate) and _names(certificate, name)
-    except (crypto.X509StoreContextError, crypto.Error, ValueError, x509.DuplicateExtension):
+    except (crypto.X509StoreContextError, crypto.Error, *_UNREADABLE):
         return False
 
 

@@ -7,31 +7,42 @@ import socket
 from collections.abc import Callable
 
 from posture.model import AbsentCause, NotSeen, NotThere
-from posture.net.asset import Deadline
+from posture.net.asset import ByteBudget, Deadline
 from posture.net.tcp import open_socket, unreachable
 
-DATAGRAM_BYTES = 65_535
+# Four times what we tell a name server that we take (RFC 6891 section 6.2.3).
+DATAGRAM_BYTES = 16_384
 
 
 async def exchange(
-    address: str, port: int, payload: bytes, deadline: Deadline, *, accept: Callable[[bytes], bool] | None = None
+    address: str,
+    port: int,
+    payload: bytes,
+    deadline: Deadline,
+    *,
+    accept: Callable[[bytes], bool] | None = None,
+    budget: ByteBudget | None = None,
 ) -> bytes:
     """The first answer that ``accept`` (default: any) takes; others, such as forged ones, are passed over.
 
     The socket is connected, so that the kernel drops datagrams of anybody else.
 
+    Args:
+        budget: what the peer may still send; those passed over count too.
+
     Raises:
         NotThere: CLOSED, ICMP port unreachable.
-        NotSeen: TIMEOUT, DEADLINE, or VANTAGE_LIMITED when this machine has no way there.
+        NotSeen: TIMEOUT, DEADLINE, VANTAGE_LIMITED when this machine has no way there, RATE_LIMITED by the budget.
     """
     loop = asyncio.get_running_loop()
+    allowance = budget or ByteBudget()
     try:
         with open_socket(address, socket.SOCK_DGRAM) as opened:
             async with asyncio.timeout_at(deadline.at):
                 opened.connect((address, port))
                 opened.send(payload)
                 while True:
-                    answer = await loop.sock_recv(opened, DATAGRAM_BYTES)
+                    answer = await _receive(loop, opened, allowance)
                     if accept is None or accept(answer):
                         return answer
                     await asyncio.sleep(0)
@@ -41,3 +52,13 @@ async def exchange(
         raise NotSeen(deadline.reason, f"no answer from {address} port {port}/udp") from fault
     except OSError as fault:
         raise unreachable(fault, address) from fault
+
+
+async def _receive(loop: asyncio.AbstractEventLoop, opened: socket.socket, budget: ByteBudget) -> bytes:
+    granted = budget.set_aside(DATAGRAM_BYTES)
+    answer = b""
+    try:
+        answer = await loop.sock_recv(opened, granted)
+    finally:
+        budget.give_back(granted - len(answer))
+    return answer

@@ -16,11 +16,12 @@ from datetime import datetime
 from posture.checks import Control
 from posture.inventory.records import Asset, Inventory
 from posture.model import AssetKey, Reason, Unobserved
+from posture.net.decisions import Decider
 from posture.plan.asset import AssetPlanner, Refused, Settled, Terms
-from posture.plan.selection import PROFILES, Selection, check_selection
+from posture.plan.selection import Selection, check_selection
 from posture.policy import Policy
 from posture.probes.base import Resolver
-from posture.scope import Scope
+from posture.scanned import Scanned
 from posture.task import Task
 
 SPECIAL = "E-SCOPE-021"  # the refusal that means "a special-purpose address"
@@ -62,11 +63,11 @@ class Plan:
                     "class": str(refusal.probe_class),
                     "address": refusal.address,
                     "code": refusal.code,
-                    "text": refusal.text,
+                    "text": Scanned(refusal.text),
                 }
                 for refusal in self.refusals
             ),
-            "notes": list(self.notes),
+            "notes": list(map(Scanned, self.notes)),
         }
 
 
@@ -92,7 +93,7 @@ def _task_rows(task: Task) -> Iterator[dict[str, object]]:
 
 async def make_plan(
     inventory: Inventory,
-    scope: Scope,
+    scope: Decider,
     resolver: Resolver,
     policy: Policy,
     selection: Selection,
@@ -101,6 +102,7 @@ async def make_plan(
     """The plan of a run at a time.
 
     Args:
+        scope: decides every question, as it will when the plan is carried out.
         resolver: our own resolver; the only thing that is asked here.
         at: when authorisations are decided (UTC).
 
@@ -109,7 +111,7 @@ async def make_plan(
     """
     check_selection(selection, inventory, policy)
     controls = selection.chosen_controls(policy)
-    shared = Terms(inventory, scope, resolver, _check_of_probes(controls), PROFILES[selection.profile], at)
+    shared = Terms(inventory, scope, resolver, _check_of_probes(controls), selection.classes, at)
     assets = tuple(asset for asset in inventory.assets if selection.wants(asset))
     planners = [AssetPlanner(shared, asset) for asset in assets]
     await asyncio.gather(*(planner.plan() for planner in planners))

@@ -21,10 +21,11 @@ from posture.model import (
     Unobserved,
     endpoint,
 )
+from posture.net.decisions import Decider
 from posture.probes import PROBES
 from posture.probes.base import Resolver
 from posture.probes.matrix import SWEEP_PORTS
-from posture.scope import Grant, Refusal, Scope
+from posture.scope import Grant, Refusal
 from posture.task import Task
 
 # Declared ports on which TLS starts at once, and those on which it is asked for in the protocol.
@@ -41,8 +42,11 @@ STARTTLS_PORTS: Mapping[int, str] = {
     5432: "postgres",
 }
 ENDPOINT_PROBES = ("tls", "tls_legacy", "http", "securitytxt")
+ZONE_PROBES = ("delegation", "dnssec", "caa", "mx", "spf", "dmarc")
 PORTS_SHOWN = 10
 OUTSIDE = "E-SCOPE-020"  # the refusal that means "hosted elsewhere"
+NOT_IN_PROFILE = "not in this profile"
+INTRUSIVE_ALONE = "intrusive probes run only with --profile deep and the asset named by --asset"
 _PROBES = {probe.name: probe for probe in PROBES}
 
 
@@ -76,7 +80,7 @@ class Terms:
     """What planning every asset leans on. ``check_of``: the probes wanted, each with its family."""
 
     inventory: Inventory
-    scope: Scope
+    scope: Decider
     resolver: Resolver
     check_of: Mapping[str, str]
     classes: frozenset[ProbeClass]
@@ -96,15 +100,47 @@ class AssetPlanner:
     providers: dict[str, str] = field(default_factory=dict)
 
     async def plan(self) -> None:
+        if refusal := self._stopped():
+            self._settle_stopped(refusal)
+            return
         if self.asset.kind == "zone":
             await self._zone()
         if self.asset.has_host:
             await self._host()
 
+    # ---- the kill switch
+
+    def _stopped(self) -> Refusal | None:
+        """The order that leaves nothing of this asset to be asked: then our own resolver is not asked about it either."""
+        decisions = [self._passive(probe_class) for probe_class in ProbeClass]
+        if any(isinstance(decision, Grant) for decision in decisions):
+            return None
+        refusals = (decision for decision in decisions if isinstance(decision, Refusal))
+        return next((refusal for refusal in refusals if refusal.reason is Reason.STOPPED), None)
+
+    def _passive(self, probe_class: ProbeClass) -> Grant | Refusal:
+        return self.terms.scope.decide(
+            ministry=self.asset.ministry,
+            name=self.asset.name,
+            address=None,
+            port=None,
+            protocol="tcp",
+            probe_class=probe_class,
+            at=self.terms.at,
+        )
+
+    def _settle_stopped(self, refusal: Refusal) -> None:
+        zone = (*ZONE_PROBES, "nameserver", "axfr", "smtp") if self.asset.kind == "zone" else ()
+        host = (*ENDPOINT_PROBES, "ports") if self.asset.has_host else ()
+        for probe in (*zone, *host):
+            if probe in self.terms.check_of:
+                self._record_refusal(probe, None, None, refusal)
+                self._settle_refusal(probe, "", refusal)
+
     # ---- zones: the DNS and mail
 
     async def _zone(self) -> None:
-        for probe in ("delegation", "dnssec", "caa", "mx", "spf", "dmarc"):
+        for probe in ZONE_PROBES:
             self._offer(probe, "", self.asset.name)
         servers = await self._ask("delegation", ("nameserver", "axfr"))
         if isinstance(servers, DelegationFacts):
@@ -315,10 +351,12 @@ class AssetPlanner:
         grant: Grant,
         params: Mapping[str, Any],
     ) -> None:
-        if _PROBES[probe].probe_class in self.terms.classes:
+        probe_class = _PROBES[probe].probe_class
+        if probe_class in self.terms.classes:
             self.tasks.append(self._task(probe, subject, name, addresses, port, grant.authorisation, params))
         else:
-            self._settle(probe, subject, Unobserved(Reason.NOT_RUN, self.terms.at, "not in this profile"))
+            why = INTRUSIVE_ALONE if probe_class is ProbeClass.INTRUSIVE else NOT_IN_PROFILE
+            self._settle(probe, subject, Unobserved(Reason.NOT_RUN, self.terms.at, why))
 
     def _task(
         self,
@@ -374,6 +412,9 @@ class ResolverDoor:
         raise AssertionError("a look-up of the planner wanted more than our own resolver")
 
     sweep = ask_udp = get = connect
+
+    def throttled(self, address: str) -> None:
+        raise AssertionError(address)
 
 
 def _unresolved(host: HostAddresses, at: datetime) -> Absent | Unobserved:

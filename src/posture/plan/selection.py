@@ -44,6 +44,12 @@ class Selection:
         """Whether a selector leaves something of the inventory or the catalogue out."""
         return bool(self.ministries or self.assets or self.checks or self.controls)
 
+    @property
+    def classes(self) -> frozenset[ProbeClass]:
+        """The classes of the profile; intrusive only for assets that were named one by one."""
+        chosen = PROFILES[self.profile]
+        return chosen if self.assets else chosen - {ProbeClass.INTRUSIVE}
+
     def wants(self, asset: Asset) -> bool:
         return (not self.ministries or asset.ministry in self.ministries) and (
             not self.assets or asset.name in self.assets

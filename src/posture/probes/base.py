@@ -8,15 +8,30 @@ A probe returns facts, or raises NotThere (a clear "nothing here") or NotSeen (n
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from posture.door import Door, Reply, Resolver, Response, Stream
 from posture.facts import Facts
 from posture.model import ProbeClass
 from posture.task import Task
 
-__all__ = ["Door", "Probe", "Reply", "Resolver", "Response", "Stream"]
+__all__ = ["Door", "Parts", "Probe", "Reply", "Resolver", "Response", "Stream"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """How facts about several things (the ports of an address, the addresses of a name) serve every task that asks for
+    some of them, so that each is asked once.
+
+    ``work``: tasks for which it is equal may share. ``left``: the task without the parts that facts hold already, None
+    when nothing is left. ``joined``: the facts of a task, of its own parts only, out of those of several.
+    """
+
+    work: Callable[[Task], Hashable]
+    left: Callable[[Task, Sequence[Any]], Task | None]
+    joined: Callable[[Task, Sequence[Any]], Facts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +43,4 @@ class Probe:
     probe_class: ProbeClass
     observe: Callable[[Task, Door], Awaitable[Facts]]
     deadline: float = 30.0
+    parts: Parts | None = None

@@ -5,15 +5,18 @@ Task: subject the endpoint, ``name`` the host, ``addresses[0]`` where it is aske
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from posture.facts.http import KEPT_HEADERS, Hop, HttpFacts
 from posture.facts.parse_http import host_of, redirect_target, split_url, steady, without_query
-from posture.model import NotSeen, NotThere, ProbeClass
+from posture.model import AbsentCause, NotSeen, NotThere, ProbeClass, Reason
+from posture.net.broker import BUSY
 from posture.probes.base import Door, Probe, Response
 from posture.task import Task
 
 MOST_HOPS = 10
+# A single hiccup is forgiven; a server that lets only some connections through is not to be believed.
+MOST_RECOVERIES = 1
 CLOSED = "closed"
 _USUAL = {"http": 80, "https": 443}
 
@@ -36,15 +39,81 @@ def start_url(task: Task, scheme: str, path: str = "/") -> str:
     return f"{scheme}://{host}{port}{path}"
 
 
-async def follow(task: Task, door: Door, url: str, *, body_limit: int = 0) -> Followed:
+@dataclass(slots=True)
+class Visitor:
+    """Who makes the requests of one probe: again after a pause, when a server pushes us away."""
+
+    task: Task
+    door: Door
+    _answered: set[tuple[str, int]] = field(default_factory=set)
+    _recoveries: int = 0
+
+    async def get(self, url: str, body_limit: int) -> Response:
+        """One GET, or two. The task's own name stays at the task's address; other hosts are the door's to decide.
+
+        Raises:
+            NotThere, NotSeen: as the door does; RATE_LIMITED when the server said 429 or 503 twice, or answered before
+                and turns us away now.
+        """
+        place = _place(url)
+        try:
+            response = await self._once(url, body_limit)
+            if response.status not in BUSY:
+                self._answered.add(place)
+                return response
+        except (NotSeen, NotThere) as fault:
+            if not self._is_push(fault, place):
+                raise
+        if self._is_own(url):
+            self.door.throttled(self.task.addresses[0])
+        return await self._again(url, body_limit, place)
+
+    async def _again(self, url: str, body_limit: int, place: tuple[str, int]) -> Response:
+        try:
+            response = await self._once(url, body_limit)
+        except (NotSeen, NotThere) as fault:
+            if place in self._answered and self._is_push(fault, place):
+                raise _throttled(place, "answered before, and turns us away now") from fault
+            raise
+        if response.status in BUSY:
+            raise _throttled(place, f"said {response.status} twice")
+        self._recoveries += place in self._answered
+        if self._recoveries > MOST_RECOVERIES:
+            raise _throttled(place, "answers only after pauses")
+        self._answered.add(place)
+        return response
+
+    def _is_push(self, fault: NotSeen | NotThere, place: tuple[str, int]) -> bool:
+        """A reset always is; silence and a closed port are where there was an answer before."""
+        if isinstance(fault, NotThere):
+            return fault.cause is AbsentCause.CLOSED and place in self._answered
+        return fault.reason is Reason.RESET or (fault.reason is Reason.TIMEOUT and place in self._answered)
+
+    def _is_own(self, url: str) -> bool:
+        return host_of(url) == self.task.name.lower().rstrip(".") and bool(self.task.addresses)
+
+    async def _once(self, url: str, body_limit: int) -> Response:
+        own = self._is_own(url)
+        return await self.door.get(url, address=self.task.addresses[0] if own else None, body_limit=body_limit)
+
+
+def _place(url: str) -> tuple[str, int]:
+    parts = split_url(url)
+    return (host_of(url), (parts.port or _USUAL.get(parts.scheme, 0)) if parts else 0)
+
+
+def _throttled(place: tuple[str, int], what: str) -> NotSeen:
+    return NotSeen(Reason.RATE_LIMITED, f"port {place[1]} of {place[0]} {what}")
+
+
+async def follow(visitor: Visitor, url: str, *, body_limit: int = 0) -> Followed:
     """GET and its redirects, at most ten hops.
 
-    The task's own name stays at the task's address; other hosts are the door's to decide.
-
     Raises:
-        NotThere, NotSeen: the first hop; what happens later is in ``ended``.
+        NotThere, NotSeen: the first hop; RATE_LIMITED on any. What else happens later is in ``ended``.
     """
-    response = await _get(task, door, url, body_limit)
+    task = visitor.task
+    response = await visitor.get(url, body_limit)
     hops = [_hop(response, url)]
     asked = {url}
     certificate = _certificate(task, url, response, "")
@@ -53,10 +122,12 @@ async def follow(task: Task, door: Door, url: str, *, body_limit: int = 0) -> Fo
         if not ended:
             asked.add(target)
             try:
-                response = await _get(task, door, target, body_limit)
+                response = await visitor.get(target, body_limit)
             except NotThere:
                 ended, why = "unseen", CLOSED
             except NotSeen as unseen:
+                if unseen.reason is Reason.RATE_LIMITED:
+                    raise
                 ended, why = ("out_of_scope", unseen.reason) if unseen.code else ("unseen", unseen.reason)
         if ended:
             return Followed(tuple(hops), response, ended, why, certificate)
@@ -70,12 +141,6 @@ def _may_go_on(target: str, asked: set[str], count: int) -> str:
     if target in asked:
         return "loop"
     return "too_many" if count >= MOST_HOPS else ""
-
-
-async def _get(task: Task, door: Door, url: str, body_limit: int) -> Response:
-    """The same name stays at the address whose endpoint is looked at."""
-    own = host_of(url) == task.name.lower().rstrip(".") and bool(task.addresses)
-    return await door.get(url, address=task.addresses[0] if own else None, body_limit=body_limit)
 
 
 def _certificate(task: Task, url: str, response: Response, before: str) -> str:
@@ -99,7 +164,7 @@ def _hop(response: Response, url: str) -> Hop:
 async def observe(task: Task, door: Door) -> HttpFacts:
     """Raises NotThere (the port is closed) and NotSeen for the first hop."""
     scheme = str(task.params["scheme"])
-    seen = await follow(task, door, start_url(task, scheme))
+    seen = await follow(Visitor(task, door), start_url(task, scheme))
     return HttpFacts(scheme, seen.hops, seen.ended, seen.certificate, seen.why)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from posture.facts import parse_bson
 from posture.facts import parse_datastore as datastore
@@ -18,7 +18,7 @@ from posture.facts.parse_service import Recognised
 from posture.facts.service import OPEN, PortAnswer
 from posture.model import NotSeen, NotThere, Reason
 from posture.probes import questions
-from posture.probes.base import Door, Response
+from posture.probes.base import Door, Response, Stream
 from posture.probes.matrix import HINTS, ICS_PORTS, MUTE_PORTS, UNHINTED
 from posture.probes.talk import Talk
 
@@ -34,7 +34,10 @@ RD_GATEWAY_PATH = "/remoteDesktopGateway/"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An open port, the name to say where a protocol asks for one, and how long a greeting and a conversation may take."""
+    """An open port, the name to say where a protocol asks for one, and how long a greeting and a conversation may take.
+
+    ``shut`` gets the number of a port that was open and seems to let nobody in any more.
+    """
 
     door: Door
     address: str
@@ -42,6 +45,19 @@ class Place:
     name: str
     banner_seconds: float = BANNER_SECONDS
     seconds: float = CONVERSATION_SECONDS
+    shut: set[int] = field(default_factory=set)
+
+    async def connect(self) -> Stream:
+        """As the door's; a port that was open and did not let us in is noted."""
+        try:
+            return await self.door.connect(self.address, self.port)
+        except NotThere:
+            self.shut.add(self.port)
+            raise
+        except NotSeen as unseen:
+            if unseen.reason is Reason.TIMEOUT:
+                self.shut.add(self.port)
+            raise
 
 
 async def identify(place: Place) -> PortAnswer:
@@ -65,7 +81,7 @@ async def _try(place: Place, hint: str) -> Recognised:
     if hint == "web_datastore":
         return await _web_datastore(place)
     try:
-        async with await place.door.connect(place.address, place.port) as stream:
+        async with await place.connect() as stream:
             talk = Talk(stream)
             try:
                 async with asyncio.timeout(place.seconds):
@@ -74,11 +90,18 @@ async def _try(place: Place, hint: str) -> Recognised:
                 return _unrecognised(talk, Reason.TIMEOUT)
             except NotSeen as unseen:
                 return _unrecognised(talk, unseen.reason)
-            return known or _unrecognised(talk, Reason.MALFORMED if talk.heard else Reason.TIMEOUT)
+            return known or _unrecognised(talk, _nothing_known(talk))
     except NotSeen as unseen:
         return Recognised("", why=unseen.reason)
     except NotThere:  # open a moment ago, and the RST comes now
         return Recognised("", why=Reason.RESET)
+
+
+def _nothing_known(talk: Talk) -> Reason:
+    """Why a conversation that went by without mishap made nothing known."""
+    if talk.heard:
+        return Reason.MALFORMED
+    return Reason.RESET if talk.ended else Reason.TIMEOUT
 
 
 def _unrecognised(talk: Talk, reason: Reason) -> Recognised:
@@ -278,6 +301,7 @@ async def _web_datastore(place: Place) -> Recognised:
             reason = unseen.reason
             continue
         except NotThere:
+            place.shut.add(place.port)
             return Recognised("", why=Reason.RESET)
         known = datastore.introduces(answer.status, answer.headers, answer.body)
         if known is None:

@@ -28,7 +28,8 @@ from posture.task import Task
 
 UDP_TRIES = 3
 MAX_RECORDS = 50_000
-MAX_BYTES = 5_000_000
+# Several servers of a zone that all give it away must stay far below what one asset may send.
+MAX_BYTES = 400_000
 # What a server's silence or nonsense is called in the facts; any other reason is ours and ends the probe.
 _SEEN_AS = {
     Reason.TIMEOUT: "timeout",
@@ -63,7 +64,17 @@ async def _ask(door: Door, address: str, zone: str) -> ServerAnswer:
         words.append(await _heard(lambda: _soa(door, address, zone, tcp=False)))
     # A single SERVFAIL passes: it counts only when every try ended so.
     udp = words[-1] if words[-1] != "servfail" or set(words) == {"servfail"} else "timeout"
-    return ServerAnswer(address, udp, await _heard(lambda: _soa(door, address, zone, tcp=True)), len(words))
+    tcp = await _twice_if_reset(door, address, lambda: _soa(door, address, zone, tcp=True))
+    return ServerAnswer(address, udp, tcp, len(words))
+
+
+async def _twice_if_reset(door: Door, address: str, question: Callable[[], Awaitable[str]]) -> str:
+    """A reset may be one of too many connections: once more, after the pause that the door now keeps."""
+    word = await _heard(question)
+    if word != "reset":
+        return word
+    door.throttled(address)
+    return await _heard(question)
 
 
 async def _heard(question: Callable[[], Awaitable[str]]) -> str:
@@ -112,6 +123,11 @@ class _Zone:
     soas: int = 0
     octets: int = 0
 
+    def forget(self) -> None:
+        """What came of an attempt that was cut short."""
+        self.lines.clear()
+        self.records = self.soas = self.octets = 0
+
     def take(self, message: dns.message.Message, octets: int) -> None:
         self.octets += octets
         for rrset in message.answer:
@@ -144,7 +160,14 @@ class _Zone:
 
 async def _transfer(door: Door, address: str, zone: str) -> AxfrAnswer:
     came = _Zone()
-    answer = await _heard(lambda: _receive(door, address, zone, came))
+
+    async def receive() -> str:
+        if came.given_away:
+            return "ended"  # before it was reset
+        came.forget()
+        return await _receive(door, address, zone, came)
+
+    answer = await _twice_if_reset(door, address, receive)
     if came.given_away:  # the zone, or so much of it that the end does not matter
         return AxfrAnswer(address, "transferred", len(came.lines), came.digest)
     if came.records:  # old servers send a record a message: only what follows tells, or that nothing does
@@ -160,8 +183,12 @@ async def _receive(door: Door, address: str, zone: str, came: _Zone) -> str:
         await stream.write(struct.pack("!H", len(wire)) + wire)
         async for wire in _messages(stream):
             message = _parsed(query, wire)
+            if message.flags & dns.flags.TC:
+                return "malformed"  # cut short over TCP: says nothing about the transfer
             match message.rcode():
                 case dns.rcode.NOERROR:
+                    if not came.records and not _may_begin(query, message):
+                        return "malformed"
                     came.take(message, len(wire))
                 case dns.rcode.SERVFAIL:
                     return "servfail"
@@ -172,6 +199,15 @@ async def _receive(door: Door, address: str, zone: str, came: _Zone) -> str:
             if came.complete or came.over or not message.answer:
                 return "ended"
     return "ended"
+
+
+def _may_begin(query: dns.message.QueryMessage, message: dns.message.Message) -> bool:
+    """The first message repeats the question and begins with the SOA, or has nothing to give (RFC 5936 section 2.2).
+
+    Servers that answer whatever is asked with an address of their own give no zone away.
+    """
+    begins = not message.answer or message.answer[0].rdtype == dns.rdatatype.SOA
+    return begins and message.question == query.question
 
 
 async def _messages(stream: Stream) -> AsyncIterator[bytes]:

@@ -6,7 +6,7 @@ from posture.facts import SecurityTxtFacts
 from posture.facts.parse_securitytxt import parse
 from posture.model import ProbeClass
 from posture.probes.base import Door, Probe
-from posture.probes.http import Followed, follow, start_url
+from posture.probes.http import Followed, Visitor, follow, start_url
 from posture.task import Task
 
 WELL_KNOWN = "/.well-known/security.txt"
@@ -17,10 +17,11 @@ GONE = frozenset({404, 410})
 
 async def observe(task: Task, door: Door) -> SecurityTxtFacts:
     """Raises NotThere (port 443 is closed) and NotSeen for the first request."""
-    first = await follow(task, door, start_url(task, "https", WELL_KNOWN), body_limit=BODY_BYTES)
+    visitor = Visitor(task, door)
+    first = await follow(visitor, start_url(task, "https", WELL_KNOWN), body_limit=BODY_BYTES)
     if first.ended != "final" or _is_text(first) or not _is_none(first):
         return _facts(first, WELL_KNOWN)
-    second = await follow(task, door, start_url(task, "https", FORMER), body_limit=BODY_BYTES)
+    second = await follow(visitor, start_url(task, "https", FORMER), body_limit=BODY_BYTES)
     if second.ended == "final" and (_is_text(second) or first.last.status in GONE):
         return _facts(second, FORMER)
     return _facts(first, WELL_KNOWN)

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from posture.facts.smtp import SmtpAnswer, SmtpFacts
+from posture.facts.smtp import SmtpAnswer, SmtpFacts, is_masked
 from posture.model import NotSeen, NotThere, ProbeClass, Reason
 from posture.net.tls import TlsStream, client_context
-from posture.probes.base import Door, Probe, Stream
+from posture.probes.base import Door, Parts, Probe, Stream
 from posture.task import Task
 
 PORT = 25
+TOO_MANY = 421
 MAX_LINES = 100
 MAX_LINE = 2048
 # RFC 5321 section 4.5.3.2 lets a server take five minutes to greet; tarpits do, and are not worth the asset's time.
@@ -24,8 +26,8 @@ MAX_EXTENSIONS = 60
 
 _LINE = re.compile(r"([2-5][0-9]{2})(?:([ -])([^\r\n]*))?\r?\n")
 _KEYWORD = re.compile(r"[A-Z0-9][A-Z0-9-]{0,39}")
-# Firewalls that "fix up" SMTP overwrite what they do not know: XXXXXXXA where STARTTLS stood.
-_MASKED = re.compile(r"X{6,}[A-Z]?")
+# Said or done by a server that wants to be left alone for a while: 421, other 4xx, hanging up.
+_PUSHES = frozenset({Reason.RATE_LIMITED, Reason.TEMPORARY, Reason.RESET})
 # Ours to explain, not the server's: when every address ends so, nobody was asked.
 _NOT_ASKED = frozenset(
     {Reason.OUT_OF_SCOPE, Reason.NOT_GRANTED, Reason.BLACKOUT, Reason.STOPPED, Reason.RATE_LIMITED, Reason.DEADLINE}
@@ -33,17 +35,20 @@ _NOT_ASKED = frozenset(
 
 
 async def observe(task: Task, door: Door) -> SmtpFacts:
-    """Every address once, one after the other, as a mail server would.
+    """Every address, one after the other, as a mail server would; once more after a pause where it says "not now".
 
     Raises:
-        NotSeen: no address could be asked at all, for a reason of our own.
+        NotSeen: RATE_LIMITED, an address says 421 again after the pause, which makes all of it unusable; or no address
+            could be asked at all, for a reason of our own.
     """
     answers: list[SmtpAnswer] = []
     refusals: list[NotSeen] = []
     for address in task.addresses:
         try:
-            answers.append(await _visit(door, address, task.name, str(task.params["ehlo"])))
+            answers.append(await _patient_visit(door, address, task.name, str(task.params["ehlo"])))
         except NotSeen as unseen:
+            if unseen.reason is Reason.RATE_LIMITED and not unseen.code:
+                raise
             answers.append(SmtpAnswer(address, str(unseen.reason)))
             refusals += [unseen] if unseen.reason in _NOT_ASKED else []
     answers += [SmtpAnswer(address, reason) for address, reason in sorted(task.params.get("refused", {}).items())]
@@ -58,6 +63,23 @@ class _Reply:
     lines: tuple[str, ...]
 
 
+async def _patient_visit(door: Door, address: str, name: str, ehlo: str) -> SmtpAnswer:
+    """A visit, and a second one after a pause when the first was turned away.
+
+    Raises:
+        NotSeen: as the door does; RATE_LIMITED for a second 421, RESET for a second hang-up.
+    """
+    try:
+        answer = await _visit(door, address, name, ehlo)
+        if answer.state != Reason.TEMPORARY:
+            return answer
+    except NotSeen as unseen:
+        if unseen.code or unseen.reason not in _PUSHES:
+            raise
+    door.throttled(address)
+    return await _visit(door, address, name, ehlo)
+
+
 async def _visit(door: Door, address: str, name: str, ehlo: str) -> SmtpAnswer:
     try:
         stream = await door.connect(address, PORT, timeout=CONNECT_SECONDS)
@@ -68,16 +90,19 @@ async def _visit(door: Door, address: str, name: str, ehlo: str) -> SmtpAnswer:
             reply = await _say(stream, command)
             if reply.code // 100 != 2:
                 await _quit(stream)
-                return SmtpAnswer(address, _refusal(reply.code))
+                return SmtpAnswer(address, _refusal(address, reply.code))
         keywords = _keywords(reply)
-        answer = SmtpAnswer(address, "greeted", keywords, starttls=_offer(keywords))
+        answer = SmtpAnswer(address, "greeted", keywords, starttls=_offer(reply, keywords))
         if answer.starttls != "offered":
             await _quit(stream)
             return answer
         return await _start_tls(stream, name, answer)
 
 
-def _refusal(code: int) -> str:
+def _refusal(address: str, code: int) -> str:
+    """The word for it. Raises NotSeen(RATE_LIMITED) for 421, the one that means us (RFC 5321 section 3.8)."""
+    if code == TOO_MANY:
+        raise NotSeen(Reason.RATE_LIMITED, f"{address} said {TOO_MANY}")
     return {4: "temporary", 5: "rejected"}.get(code // 100, "malformed")
 
 
@@ -87,19 +112,22 @@ def _keywords(reply: _Reply) -> tuple[str, ...]:
     return tuple(sorted(word for word in words if _KEYWORD.fullmatch(word)))[:MAX_EXTENSIONS]
 
 
-def _offer(keywords: tuple[str, ...]) -> str:
+def _offer(reply: _Reply, keywords: tuple[str, ...]) -> str:
     if "STARTTLS" in keywords:
         return "offered"
-    return "masked" if any(map(_MASKED.fullmatch, keywords)) else "not_offered"
+    return "masked" if any(map(is_masked, reply.lines[1:])) else "not_offered"
 
 
 async def _start_tls(stream: Stream, name: str, answer: SmtpAnswer) -> SmtpAnswer:
     try:
         reply = await _say(stream, "STARTTLS")
-        if reply.code != 220:
-            await _quit(stream)
-            return replace(answer, tls="refused" if reply.code // 100 == 5 else "unclear")
-        tls = TlsStream(_PastClearText(stream), client_context(alpn=None), name)
+    except NotSeen:
+        return replace(answer, tls="unclear")
+    if reply.code != 220:
+        await _quit(stream)
+        return replace(answer, tls="refused" if _refusal(answer.address, reply.code) == "rejected" else "unclear")
+    tls = TlsStream(_PastClearText(stream), client_context(alpn=None), name)
+    try:
         await tls.handshake()
     except NotSeen as unseen:
         return replace(answer, tls="refused" if unseen.reason is Reason.REFUSED_BY_TARGET else "unclear")
@@ -158,4 +186,27 @@ async def _quit(stream: Stream) -> None:
         await stream.write(b"QUIT\r\n")
 
 
-PROBES = (Probe("smtp", SmtpFacts, ProbeClass.CLIENT, observe, deadline=60.0),)
+def _work(task: Task) -> tuple[str, str]:
+    return task.name, str(task.params["ehlo"])
+
+
+def _held(known: Sequence[SmtpFacts]) -> dict[str, SmtpAnswer]:
+    """The answers of addresses that were really asked."""
+    return {one.address: one for facts in known for one in facts.answers if one.state not in _NOT_ASKED}
+
+
+def _left(task: Task, known: Sequence[SmtpFacts]) -> Task | None:
+    held = _held(known)
+    addresses = tuple(address for address in task.addresses if address not in held)
+    params = {name: value for name, value in task.params.items() if name != "refused"}
+    return replace(task, addresses=addresses, params=params) if addresses else None
+
+
+def _joined(task: Task, known: Sequence[SmtpFacts]) -> SmtpFacts:
+    """The task's own addresses, and those that may not be asked in its name."""
+    answers = {one.address: one for facts in known for one in facts.answers} | _held(known)
+    refused = (SmtpAnswer(address, reason) for address, reason in sorted(task.params.get("refused", {}).items()))
+    return SmtpFacts(task.name, (*(answers[address] for address in task.addresses), *refused))
+
+
+PROBES = (Probe("smtp", SmtpFacts, ProbeClass.CLIENT, observe, deadline=60.0, parts=Parts(_work, _left, _joined)),)

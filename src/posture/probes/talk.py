@@ -24,6 +24,7 @@ class Talk:
         self._stream = stream
         self._unread = b""
         self.heard = b""
+        self.ended = False
 
     async def say(self, words: bytes) -> None:
         await self._stream.write(words)
@@ -49,9 +50,13 @@ class Talk:
         return None
 
     async def ask(self, question: bytes, read: Reader) -> Recognised | None:
-        """Says ``question`` and listens for the answer."""
+        """Says ``question`` and listens for the answer. Our own words that come back are nobody's answer."""
+
+        def answer(data: bytes) -> Recognised | None:
+            return None if data[: len(question)] == question[: len(data)] else read(data)
+
         await self.say(question)
-        return await self.listen(read)
+        return await self.listen(answer)
 
     async def greeting(self, read: Reader, seconds: float) -> Recognised | None:
         """What the other side says of its own accord; None when it says nothing, or nothing known, in time."""
@@ -94,6 +99,7 @@ class Talk:
 
     async def _hear(self) -> bytes:
         more = await self._stream.read(HEAR_BYTES)
+        self.ended = not more
         self.heard += more
         self._unread += more
         return more

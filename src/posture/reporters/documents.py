@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from posture.reporters.cells import plain
+from posture.reporters.cells import together
+from posture.scanned import Scanned
 
 Row = Mapping[str, Any]
 Cell = Callable[[Row], Any]
+_RANGES = 6  # of ports that a cell shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,39 +61,78 @@ def hidden_line(hidden: Mapping[str, int]) -> str:
 
 
 def of(name: str) -> Cell:
-    return lambda row: plain(row.get(name))
+    return lambda row: row.get(name)
 
 
 def date_of(name: str) -> Cell:
-    return lambda row: plain(row.get(name))[:10]
+    """Of a time of ours."""
+    return lambda row: (row.get(name) or "")[:10]
 
 
 def minute_of(name: str) -> Cell:
-    return lambda row: plain(row.get(name))[:16].replace("T", " ")
+    """Of a time of ours."""
+    return lambda row: (row.get(name) or "")[:16].replace("T", " ")
 
 
-def subject_of(row: Row) -> str:
+def subject_of(row: Row) -> Any:
     """The asset, and the subject when it says more than the asset."""
-    return f"{row['asset']} {row['subject']}".strip() if row.get("subject") else plain(row["asset"])
+    return together(row["asset"], " ", row["subject"]) if row.get("subject") else row["asset"]
 
 
-def _message(row: Row) -> str:
-    message = plain(row.get("message"))
+def _stopped(row: Row) -> Scanned:
+    """What an order names; it may have been written by hand."""
+    named = [together(row[name]) for name in ("authorisation", "address") if row.get(name)]
+    return together(*named, between=" and ") if named else together("everything")
+
+
+def _message(row: Row) -> Scanned:
     notes = [
-        plain(row["code"]) if row.get("code") else "",
-        f"not renewed by the latest look: {row['unseen']}" if row.get("unseen") else "",
-        "older than a week" if row.get("stale") else "",
-        f"for {plain(row.get('provider')) or 'the provider'} to mend" if row.get("mends") == "provider" else "",
-        f"exempted: {plain(row['exemption'])}" if row.get("exemption") else "",
+        together(row["code"]) if row.get("code") else None,
+        together("not renewed by the latest look: ", row["unseen"]) if row.get("unseen") else None,
+        together("older than a week") if row.get("stale") else None,
+        together("for ", row.get("provider") or "the provider", " to mend") if row.get("mends") == "provider" else None,
+        together("exempted: ", row["exemption"]) if row.get("exemption") else None,
     ]
-    said = "; ".join(note for note in notes if note)
-    return f"{message} ({said})" if said else message
+    said = together(*filter(None, notes), between="; ")
+    return together(row.get("message"), " (", said, ")") if said else together(row.get("message"))
 
 
 def _change(row: Row) -> str:
-    return f"{plain(row.get('before')) or '-'} > {plain(row.get('after')) or '-'}"
+    return f"{row.get('before') or '-'} > {row.get('after') or '-'}"
 
 
+def _place(row: Row) -> Scanned:
+    return together(row["file"], *([] if row["line"] is None else [":", row["line"]]))
+
+
+def _sending(row: Row) -> str:
+    """What was sent, in two words: ``tls connection``, ``ports sweep``, ``resolver``."""
+    if row["traffic"] == "endpoint":
+        return f"our {row['purpose']}"
+    return f"{row['probe']} {row['traffic']}"
+
+
+def _ports(row: Row) -> str:
+    """Neighbours as ranges, so that a sweep takes one cell."""
+    ranges: list[list[int]] = []
+    for port in row["ports"]:
+        if ranges and port == ranges[-1][1] + 1:
+            ranges[-1][1] = port
+        else:
+            ranges.append([port, port])
+    shown = [str(low) if low == high else f"{low}-{high}" for low, high in ranges[:_RANGES]]
+    more = f" and {len(ranges) - _RANGES} more" if len(ranges) > _RANGES else ""
+    return f"{', '.join(shown)}{more}/{row['protocol']}"
+
+
+def _ends(row: Row) -> str:
+    return ", ".join(f"{count} {end}" for end, count in row["ends"].items())
+
+
+CONTACT_FIELDS = (
+    "run", "allowed", "code", "authorisation", "owner", "via", "ministry", "asset", "probe", "class", "traffic",
+    "purpose", "name", "address", "protocol", "ports", "connections", "first_at", "last_at", "sent", "received", "ends",
+)  # fmt: skip
 FINDING_FIELDS = (
     "state", "ministry", "asset", "kind", "subject", "control", "outcome", "severity", "confidence", "tag", "args",
     "message", "reason", "code", "authorisation", "vantage", "mends", "provider", "mend_by", "observed_at",
@@ -171,6 +212,36 @@ SHAPES: Mapping[str, Shape] = {
         "Nothing is refused.",
         drops=("CLASS",),
     ),
+    "audit": Shape(
+        "contacts",
+        CONTACT_FIELDS,
+        (
+            Column("WHEN (LOCAL)", of("local")),
+            Column("WHAT", _sending),
+            Column("ASSET", of("asset"), grows=True),
+            Column("ADDRESS", of("address")),
+            Column("PORTS", _ports, grows=True),
+            Column("COUNT", of("connections")),
+            Column("HOW IT ENDED", _ends, grows=True),
+            Column("AUTHORITY", of("authorisation")),
+        ),
+        "Nothing was sent.",
+        drops=("AUTHORITY", "ADDRESS", "HOW IT ENDED"),
+    ),
+    "unsent": Shape(
+        "contacts",
+        CONTACT_FIELDS,
+        (
+            Column("WHEN (LOCAL)", of("local")),
+            Column("WHY", of("code")),
+            Column("ASSET", of("asset"), grows=True),
+            Column("ADDRESS", of("address")),
+            Column("PORTS", _ports, grows=True),
+            Column("COUNT", of("connections")),
+        ),
+        "Nothing was refused.",
+        drops=("ADDRESS",),
+    ),
     "controls": Shape(
         "controls",
         ("id", "title", "check", "class", "severity", "kind"),
@@ -200,14 +271,25 @@ SHAPES: Mapping[str, Shape] = {
         "No run to show.",
         drops=("NEWLY FAILED", "FIXED"),
     ),
+    "stop": Shape(
+        "orders",
+        ("reason", "by", "at", "authorisation", "address"),
+        (
+            Column("STOPPED", _stopped),
+            Column("SINCE (UTC)", minute_of("at")),
+            Column("BY", of("by")),
+            Column("WHY", of("reason"), grows=True),
+        ),
+        "Nothing is stopped.",
+    ),
     "errors": Shape(
         "errors",
         ("code", "file", "line", "field", "message", "next"),
         (
             Column("CODE", of("code")),
-            Column("WHERE", lambda row: f"{plain(row['file'])}:{plain(row['line'])}".rstrip(":"), grows=True),
+            Column("WHERE", _place, grows=True),
             Column("FIELD", of("field")),
-            Column("WHAT IS WRONG", lambda row: f"{plain(row['message'])} {plain(row['next'])}", grows=True),
+            Column("WHAT IS WRONG", lambda row: together(row["message"], " ", row["next"]), grows=True),
         ),
         "No error.",
         drops=("FIELD", "CODE"),

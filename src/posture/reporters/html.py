@@ -1,7 +1,8 @@
 """The scorecard as pages for a browser: self-contained, no script, no request, nothing trusted from a scanned host.
 
-Autoescape is on everywhere, ``finalize`` writes control and bidi characters out, no href is built from scanned data
-(pages are named by our own ids and hashes), and the Content-Security-Policy admits only the style by its hash.
+Autoescape is on everywhere; scanned text escapes itself and cannot become anything else; ``finalize`` writes control
+and bidi characters of all other text out; no href is built from scanned data (pages are named by our own ids and
+hashes); and the Content-Security-Policy admits only the style by its hash.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from markupsafe import Markup, escape
 from posture.model import AssetKey, Outcome, Severity
 from posture.report import AssetEntry, ControlText, MinistryReport, Report, Row, five_things
 from posture.reporters import words
-from posture.reporters.cells import asset_slug, slug, terminal, visible
+from posture.reporters.cells import asset_slug, slug, terminal
+from posture.reporters.unseen import refused, unseen
+from posture.scanned import visible
 from posture.scorecard import PILLARS, Cap, Score, instant, letter_of
 
 HOME = "index"
@@ -53,18 +56,6 @@ class ToMend:
     outcome: Outcome
     rows: tuple[Row, ...]
     provider: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Unseen:
-    """One reason why something was not seen, once per provider. ``remedy`` is the refusal's own text."""
-
-    why: str
-    code: str
-    remedy: str
-    provider: str
-    count: int
-    assets: tuple[tuple[AssetKey, int], ...]
 
 
 def pages(report: Report) -> dict[str, str]:
@@ -100,7 +91,7 @@ class _Site:
             asset_id=asset_slug,
             event_asset=self._event_asset,
             row_asset=lambda row: AssetKey(row["asset"], row["kind"]),
-            control_id=lambda name: f"control-{name}",
+            control_id=_control_id,
             known_assets=self.known,
             ministry_names={ministry.code: ministry.name for ministry in report.ministries},
             families=words.FAMILY_NAMES,
@@ -136,7 +127,7 @@ class _Site:
             for page in body
         ]
         digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-        csp = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+        csp = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
         template = self.environment.get_template("base.html.j2")
         return template.render(title=title, parts=parts, style=Markup(style), csp=Markup(csp)) + "\n"  # noqa: S704 - ours
 
@@ -193,13 +184,13 @@ class _Site:
                 "worse": _events(events, WORSE),
                 "better": _events(events, BETTER),
                 "other": [event for event in events if _is_other(event)],
-                "unseen": _unseen(rows, self.report.refusals),
+                "unseen": unseen(rows),
+                "refused": refused(rows),
                 "open_by_asset": {asset.key: _open_counts(self.by_asset[asset.key]) for asset in ministry.assets},
                 "unknown_by_asset": {
                     asset.key: sum(row["outcome"] == "unknown" for row in self.by_asset[asset.key])
                     for asset in ministry.assets
                 },
-                "messages": {_finding_key(row): row["message"] for row in rows},
             },
         )
 
@@ -217,11 +208,11 @@ class _Site:
             "open_rows": [row for row in rows if Outcome(row["outcome"]).is_open],
             "tally": Counter(row["outcome"] for row in rows),
         }
-        return Page(f"control-{control.id}", control.title, "control.html.j2", context)
+        return Page(_control_id(control.id), control.title, "control.html.j2", context)
 
     def _unseen(self) -> Page:
         groups = [
-            (ministry, _unseen(self.findings[ministry.code], self.report.refusals))
+            (ministry, unseen(self.findings[ministry.code]), refused(self.findings[ministry.code]))
             for ministry in self.report.ministries
         ]
         return Page("unseen", "What we could not see, and why", "unseen.html.j2", {"groups": groups})
@@ -250,6 +241,10 @@ def _zone(name: str) -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
+def _control_id(name: str) -> str:
+    return slug("control", name)
+
+
 @cache
 def _style() -> str:
     return resources.files("posture.reporters").joinpath("templates/style.css").read_text("utf-8")
@@ -271,10 +266,6 @@ def _by(rows: Iterable[Row], key: Any) -> defaultdict[Any, list[Row]]:
     for row in rows:
         groups[key(row)].append(row)
     return groups
-
-
-def _finding_key(row: Row) -> tuple[str, str, str, str]:
-    return row["asset"], row["kind"], row["control"], row["subject"]
 
 
 def _open_counts(rows: Iterable[Row]) -> dict[str, int]:
@@ -317,19 +308,6 @@ def _item(control: str, provider: str | None, group: Sequence[Row], controls: Ma
     severity = max((Severity(row["severity"]) for row in group), key=lambda one: one.rank)
     outcome = Outcome.FAIL if any(row["outcome"] == "fail" for row in group) else Outcome.WARN
     return ToMend(controls.get(control), control, severity, outcome, tuple(group), provider)
-
-
-def _unseen(rows: Iterable[Row], refusals: Iterable[Row]) -> list[Unseen]:
-    """Unknown findings by reason and refusal code; what most of them share first."""
-    texts = {(row["asset"], row["code"]): row["text"] for row in refusals}
-    groups: dict[tuple[str, str, str, str], Counter[AssetKey]] = defaultdict(Counter)
-    for row in rows:
-        if row["outcome"] == "unknown":
-            code = row.get("code") or ""
-            reason = row["message"], code, texts.get((row["asset"], code), ""), row.get("provider") or ""
-            groups[reason][AssetKey(row["asset"], row["kind"])] += 1
-    found = [Unseen(*reason, counts.total(), tuple(sorted(counts.items()))) for reason, counts in groups.items()]
-    return sorted(found, key=lambda item: (-item.count, item.why, item.code))
 
 
 def _providers(rows: Iterable[Row]) -> dict[str, int]:

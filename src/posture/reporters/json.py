@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
-_compact = json.JSONEncoder(ensure_ascii=True, allow_nan=False).encode
+from posture.reporters.cells import json_default
+
+_value = json.JSONEncoder(ensure_ascii=True, allow_nan=False, default=json_default).encode
+_record = json.JSONEncoder(ensure_ascii=True, allow_nan=False, default=json_default, separators=(",", ":")).encode
 
 
 def write_json(document: Mapping[str, Any], stream: TextIO) -> None:
@@ -16,16 +19,16 @@ def write_json(document: Mapping[str, Any], stream: TextIO) -> None:
     """
     stream.write("{")
     for place, (name, value) in enumerate(document.items()):
-        stream.write(f"{',' if place else ''}\n  {_compact(name)}: ")
+        stream.write(f"{',' if place else ''}\n  {_value(name)}: ")
         if isinstance(value, list | tuple) and value and all(isinstance(row, Mapping) for row in value):
             stream.write("[")
-            stream.writelines(f"{',' if number else ''}\n    {_compact(row)}" for number, row in enumerate(value))
+            stream.writelines(f"{',' if number else ''}\n    {_value(row)}" for number, row in enumerate(value))
             stream.write("\n  ]")
         else:
-            stream.write(_compact(value))
+            stream.write(_value(value))
     stream.write("\n}\n")
 
 
-def write_jsonl(rows: list[Mapping[str, Any]], stream: TextIO) -> None:
+def write_jsonl(rows: Iterable[Mapping[str, Any]], stream: TextIO) -> None:
     """One record per line, fields in the order of the document."""
-    stream.writelines(json.dumps(row, ensure_ascii=True, allow_nan=False, separators=(",", ":")) + "\n" for row in rows)
+    stream.writelines(_record(row) + "\n" for row in rows)

@@ -9,6 +9,7 @@ from posture.model import Outcome
 from posture.report import MinistryReport, Report, Step, five_things
 from posture.reporters.cells import markdown
 from posture.reporters.documents import SHAPES, Column, Row, hidden_line, shape_of, split_hidden
+from posture.reporters.unseen import refused
 from posture.reporters.words import coverage, interval, of_assets
 from posture.scorecard import Score
 
@@ -99,4 +100,15 @@ def _ministry(ministry: MinistryReport, report: Report) -> Iterator[str]:
     if ministry.score is not None:
         yield _sentence(ministry.score)
         yield ""
+    letters = "; ".join(
+        f"{one.id}{f', {one.reference}' if one.reference else ''}: {one.words}" for one in ministry.letters
+    )
+    yield from (f"Looked at under {markdown(letters or 'no authorisation')}.", "")
     yield from _table(SHAPES["findings"].columns, rows) if rows else ["Nothing to mend among what was seen."]
+    barred = refused(row for row in report.findings if row["ministry"] == ministry.code)
+    if barred:
+        yield from ("", "What we may not look at, and what would change that:", "")
+    for one in barred:
+        names = ", ".join(markdown(asset.name) for asset, _ in one.assets[:10])
+        more = f" and {len(one.assets) - 10} more" if len(one.assets) > 10 else ""
+        yield f"- {one.code} {markdown(one.words)} ({names}{more})"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from posture.errors import UsageError
 from posture.report import Report, narrow, scorecard_document, tlp_level
+from posture.reporters.cells import file_name
 from posture.reporters.html import pages, single_page
 from posture.reporters.json import write_json
 from posture.reporters.markdown import scorecard_markdown
@@ -37,7 +38,7 @@ def write(
     directory.mkdir(parents=True, exist_ok=True)
     _clear(directory)
     for name, text in files.items():
-        (directory / name).write_text(text, "utf-8", newline="\n")
+        (directory / file_name(name)).write_text(text, "utf-8", newline="\n")
     if format == "json":
         with (directory / "scorecard.json").open("w", encoding="ascii", newline="\n") as stream:
             write_json(scorecard_document(shown), stream)

@@ -39,6 +39,9 @@ def write_table(document: Row, stream: TextIO, *, colour: bool, width: int, ever
     shape = shape_of(document)
     if shape is None:
         raise ValueError(f"no table for {document['schema']}")
+    if document["schema"].startswith("posture-audit/"):
+        _write_audit(document, shape, stream, colour=colour, width=width)
+        return
     rows, hidden = split_hidden(document[shape.rows], shape, everything=everything)
     if document["schema"].startswith("posture-drift/"):
         stream.write(_drift_heading(document))
@@ -51,6 +54,17 @@ def write_table(document: Row, stream: TextIO, *, colour: bool, width: int, ever
         _write_rows(SHAPES["refusals"], document["refusals"], stream, colour=colour, width=width)
     if document["schema"].startswith("posture-plan/"):
         stream.write(_plan_ending(document))
+
+
+def _write_audit(document: Row, shape: Shape, stream: TextIO, *, colour: bool, width: int) -> None:
+    """The answer in words, then what was sent, and apart from it what was refused."""
+    words = textwrap.wrap(terminal(document["answer"]), max(width, NARROWEST), break_on_hyphens=False)
+    stream.writelines(line + "\n" for line in words)
+    parts = ((True, "", shape), (False, "Refused, and not sent:\n", SHAPES["unsent"]))
+    for allowed, heading, columns in parts:
+        if rows := [row for row in document["contacts"] if row["allowed"] is allowed]:
+            stream.write("\n" + heading)
+            _write_rows(columns, rows, stream, colour=colour, width=width)
 
 
 def _plan_ending(document: Row) -> str:

@@ -58,6 +58,7 @@ def start_of(terms: Terms, plan: Plan, entries: tuple[AssetEntry, ...], at: date
         selectors={name: values for name, values in chosen.items() if values},
         reference=terms.reference,
         lab=terms.lab,
+        authorities=terms.permitted,
     )
 
 

@@ -18,7 +18,8 @@ class Ended:
     """``rows``: this run's findings as in the published JSON; ``state_rows``: the current state after it.
 
     ``silent``: assets that were asked and answered no check at all. ``lapsed``: authorisations that are not in force
-    while others are. ``quarantine``: why nothing of the run may be believed, or "". ``signal``: what interrupted it.
+    while others are. ``stopped``: what the kill switch kept from being asked, in sentences. ``quarantine``: why nothing
+    of the run may be believed, or "". ``signal``: what interrupted it.
     """
 
     run: Row
@@ -29,6 +30,7 @@ class Ended:
     notes: tuple[str, ...] = ()
     silent: tuple[str, ...] = ()
     lapsed: tuple[str, ...] = ()
+    stopped: tuple[str, ...] = ()
     quarantine: str = ""
     signal: Signals | None = None
 
@@ -39,7 +41,7 @@ class Ended:
     @property
     def incomplete(self) -> bool:
         """Exit code 3: something that should have answered did not, or may not be believed."""
-        return bool(self.silent or self.lapsed or self.quarantine)
+        return bool(self.silent or self.lapsed or self.stopped or self.quarantine)
 
     def exit_code(self, threshold: Severity | None) -> int:
         """130 or 143 when interrupted, 1 for findings at or above ``threshold``, 3 when incomplete, else 0."""

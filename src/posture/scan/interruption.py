@@ -10,14 +10,24 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from posture.errors import Interrupted
+from posture.scan.stopping import nothing_because
+from posture.stop import Order
 
 T = TypeVar("T")
 
 
 @dataclass(slots=True)
 class Interruption:
+    """Why a run ends early: ``signal``, or ``order``, which stopped everything."""
+
     event: asyncio.Event = field(default_factory=asyncio.Event)
     signal: signal.Signals | None = None
+    order: Order | None = None
+
+    def halt(self, order: Order) -> None:
+        """The kill switch: everything is stopped."""
+        self.order = order
+        self.event.set()
 
 
 @contextmanager
@@ -45,16 +55,19 @@ def interruptible() -> Iterator[Interruption]:
 
 
 async def unless(stop: Interruption, planning: Coroutine[Any, Any, T]) -> T:
-    """What the work yields, unless a signal comes first.
+    """What the work yields, unless a signal or an order of the kill switch comes first.
 
     Raises:
-        Interrupted: it did.
+        Interrupted: a signal did.
+        NothingToScan: an order did.
     """
     work, signalled = asyncio.ensure_future(planning), asyncio.ensure_future(stop.event.wait())
     await asyncio.wait({work, signalled}, return_when=asyncio.FIRST_COMPLETED)
     signalled.cancel()
-    if not work.done():
+    if stop.event.is_set():
         work.cancel()
         await asyncio.wait({work})
+        if stop.order:
+            raise nothing_because(stop.order)
         raise Interrupted(stop.signal or signal.SIGINT)
     return work.result()

@@ -14,6 +14,7 @@ from posture.inventory.records import Asset, Inventory, Ministry, Operator, Stat
 from posture.policy import load_policy, parse_policy
 from posture.report import Report, assemble
 from posture.store import RunRecord, Store
+from posture.store.authority import authority_of
 
 
 def drift_document(db: Path, before: str, after: str, *, vantage: str | None = None) -> dict[str, Any]:
@@ -46,7 +47,6 @@ def report_of(
     *,
     run: str | None = None,
     vantage: str | None = None,
-    refusals: tuple[dict[str, Any], ...] = (),
 ) -> Report:
     """The report of the current state, or of one run, compared with the complete run before.
 
@@ -65,6 +65,7 @@ def report_of(
         last = history.resolve_run(store, document["run"]["id"])
         recorded = store.reader.policy(last)
         inventory = inventory or remembered(store, last, config.inventory)
+        authorities = authority_of(store.connection, last.number)
     return assemble(
         inventory,
         document,
@@ -73,5 +74,5 @@ def report_of(
         datetime.now(UTC),
         drift_document=drift,
         previous=before["findings"] if before else None,
-        refusals=refusals,
+        authorities=authorities,
     )

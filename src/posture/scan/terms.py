@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
@@ -24,12 +25,19 @@ from posture.net.resolver import RunResolver, system_resolver
 from posture.plan import Plan, Selection, make_plan
 from posture.plan.selection import check_selection
 from posture.policy import DEFAULT, Policy, load_policy
+from posture.scan.authority import authorities_of, barred_by, remarks
 from posture.scope import Grant, Refusal, Scope
+from posture.signatures import Authority
+from posture.stop import OrdersNow, StopFile, no_orders
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The terms of one run. ``reference`` holds the trust store that this run judges by."""
+    """The terms of one run. ``reference`` holds the trust store that this run judges by.
+
+    ``authorities``: every authorisation as signed; ``barred``: those that grant nothing, by id, with the refusal;
+    ``orders``: what the kill switch says now.
+    """
 
     config: Config
     inventory: Inventory
@@ -38,6 +46,9 @@ class Terms:
     selection: Selection
     reference: Reference
     lab: bool
+    authorities: tuple[Authority, ...] = ()
+    barred: Mapping[str, Refusal] = field(default_factory=dict)
+    orders: OrdersNow = no_orders
 
     @property
     def user_agent(self) -> str:
@@ -57,22 +68,30 @@ class Terms:
         return RunResolver(*address)
 
     async def plan(self, resolver: RunResolver, at: datetime) -> Plan:
-        return await make_plan(self.inventory, self.scope, resolver, self.policy, self.selection, at)
+        return await make_plan(self.inventory, self.decider(), resolver, self.policy, self.selection, at)
 
     def no_plan(self) -> Plan:
         """The plan of a run that may ask nothing, because nothing it saw could be believed."""
         return Plan((), (), (), self.selection.chosen_controls(self.policy), self.inventory.assets)
 
     def lapsed(self, at: datetime) -> tuple[str, ...]:
-        """Authorisations of the selected ministries that are not in force."""
+        """Authorisations of the selected ministries that ended or are barred, and left a ministry without one."""
         chosen = self.selection.ministries
-        ours = {
-            name
-            for each in self.inventory.ministries
-            if not chosen or each.code in chosen
-            for name in each.authorisations
-        }
-        return tuple(sorted(ours & {authorisation.id for authorisation in self.scope.ended(at)}))
+        ours = [set(each.authorisations) for each in self.inventory.ministries if not chosen or each.code in chosen]
+        ended = {authorisation.id for authorisation in self.scope.ended(at)}
+        valid = {authorisation.id for authorisation in self.scope.in_force(at)}
+        barred = {name for names in ours if not names & valid for name in names & self.barred.keys()}
+        return tuple(sorted(set().union(*ours) & ended | barred))
+
+    @property
+    def permitted(self) -> tuple[Authority, ...]:
+        """The authorisations that the run may go under, as signed."""
+        return tuple(one for one in self.authorities if one.authorisation not in self.barred)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What whoever starts the run should know of its authorisations."""
+        return remarks(self.authorities, self.barred)
 
     def decider(self) -> Decider:
         """What the broker asks: without somebody to complain to, a scan reaches nothing but a lab."""
@@ -86,9 +105,10 @@ class Terms:
         """
         if not self.scope.in_force(at):
             which = ", ".join(self.inventory.authorisations) or "the inventory has none"
+            barred = "".join(f"\n  {refusal.code} {refusal.text}" for refusal in self.barred.values())
             raise NothingToScan(
                 f"no authorisation is in force at {at:%Y-%m-%d} ({which}); nothing was sent. "
-                "'posture inventory check' shows the dates; a new letter renews them."
+                f"'posture inventory check' shows the dates; a new letter renews them.{barred}"
             )
         if self.scope.placeholder_contact() and not self.lab:
             raise NothingToScan(
@@ -99,13 +119,15 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class LabOnly:
-    """A scope of which only what ``lab = true`` and --lab admit is left."""
+    """A scope of which only what ``lab = true`` and --lab admit is left: special-purpose addresses, and questions to our
+    own resolver on their behalf."""
 
     scope: Scope
 
     def decide(self, **question: Any) -> Grant | Refusal:
         outcome = self.scope.decide(**question)
-        if isinstance(outcome, Refusal) or (outcome.lab and special_purpose(ip_address(question["address"]))):
+        address = question["address"]
+        if isinstance(outcome, Refusal) or (outcome.lab and (address is None or special_purpose(ip_address(address)))):
             return outcome
         text = "the operator's contact is a placeholder: only lab addresses are asked. Set [operator] contact."
         return Refusal("E-SCOPE-005", Reason.NOT_GRANTED, text, outcome.authorisation)
@@ -117,18 +139,25 @@ def prepare(config: Config, inventory: Inventory, selection: Selection, *, lab: 
     Raises:
         UsageError: a selector that matches nothing.
         PolicyError, ConfigurationError: a file that cannot be used.
+        StoreError: the history, which remembers the sequence of letters, cannot be read.
     """
     policy = load_policy(config.policy or DEFAULT)
     chosen = replace(selection, profile=selection.profile or config.profile)
     check_selection(chosen, inventory, policy)
+    authorities = authorities_of(inventory, config)
+    barred = barred_by(config, authorities)
+    orders = StopFile(config.db).orders
     return Terms(
         config=config,
         inventory=inventory,
-        scope=Scope(inventory, lab=lab),
+        scope=Scope(inventory, lab=lab, barred=barred, orders=orders),
         policy=policy,
         selection=chosen,
         reference=trust_store(config.ca_file),
         lab=lab,
+        authorities=authorities,
+        barred=barred,
+        orders=orders,
     )
 
 

@@ -11,7 +11,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
@@ -35,10 +35,26 @@ def connect_read(path: Path) -> sqlite3.Connection:
         raise UsageError(f"no such database: {path}. Run 'posture scan' first, or name one with --db.")
     try:
         connection = _read_only(path)
+        if not _is_made(connection):
+            connection.close()
+            raise UsageError(f"no such database: {path} is still empty. Run 'posture scan' first, or name one with --db.")
         _check_identity(path, connection)
     except sqlite3.Error as fault:
         raise store_error(path, fault) from fault
     return connection
+
+
+def is_empty(path: Path) -> bool:
+    """Whether a file holds nothing yet: the first scan is about to make it, or died doing so. Raises StoreError, UsageError."""
+    try:
+        with closing(_read_only(path)) as connection:
+            return not _is_made(connection)
+    except sqlite3.Error as fault:
+        raise store_error(path, fault) from fault
+
+
+def _is_made(connection: sqlite3.Connection) -> bool:
+    return bool(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
 
 
 def _read_only(path: Path) -> sqlite3.Connection:
@@ -67,7 +83,7 @@ def connect_write(path: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(path, isolation_level=None)
         try:
             connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-            if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            if _is_made(connection):
                 _check_identity(path, connection)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")

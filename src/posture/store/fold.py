@@ -118,9 +118,12 @@ class Fold:
         """Subjects that whoever lists them no longer names, and all of assets that left the inventory."""
         listing = _Listing(self, journal)
         gone = self._gone_assets()
+        # Of an asset of which something was stopped, what is not named may only not have been looked for.
+        cut = {slot[0] for slot, row in journal.items() if row[3] == Reason.STOPPED}
         for table, slots in (("facts", facts), ("miss", misses)):
             for slot in slots:
-                if slot[0] in gone or (slot not in journal and listing.no_longer_names(slot)):
+                unnamed = slot not in journal and slot[0] not in cut
+                if slot[0] in gone or (unnamed and listing.no_longer_names(slot)):
                     self._close(table, slot)
         for number in gone:
             query = "UPDATE declaration SET to_run = ? WHERE asset_id = ? AND to_run IS NULL AND from_run < ?"
@@ -137,7 +140,10 @@ class Fold:
         place = {number: self.bits[asset] for asset, number in self.numbers.items()}
         targeted: dict[str, set[int]] = defaultdict(set)
         silent: dict[str, set[int]] = defaultdict(set)
+        stopped: dict[str, set[int]] = defaultdict(set)  # by us: no silence of theirs
         for slot, row in journal.items():
+            if row[3] == Reason.STOPPED and row[4]:
+                stopped[slot[1]].add(place[slot[0]])
             targeted[slot[1]].add(place[slot[0]])
             if row[1] is None:
                 silent[slot[1]].add(place[slot[0]])
@@ -147,7 +153,12 @@ class Fold:
         self.connection.executemany(
             "INSERT INTO coverage (run_id, probe, targeted, answered) VALUES (?, ?, ?, ?)",
             [
-                (self.run.number, probe, Bitmap(bits).pack(), Bitmap(bits - silent[probe]).pack())
+                (
+                    self.run.number,
+                    probe,
+                    Bitmap(bits - stopped[probe]).pack(),
+                    Bitmap(bits - silent[probe] - stopped[probe]).pack(),
+                )
                 for probe, bits in targeted.items()
             ],
         )

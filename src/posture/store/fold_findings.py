@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from posture.drift import Key, address_of, key_of
-from posture.model import Finding, Outcome
+from posture.model import Finding, Outcome, Reason
 from posture.store.answers import finding_body
 from posture.store.bitmap import Bitmap
 from posture.store.fold import Fold, listed_kind
@@ -48,6 +48,7 @@ class FindingsFold:
     codes: dict[int, str] = field(init=False)
     controls: dict[str, int] = field(init=False)
     by_pair: dict[tuple[int, int], dict[str, Finding]] = field(init=False)
+    stopped: set[int] = field(init=False)  # assets of which the kill switch kept something from being asked
     anew: dict[Key, Finding] | None = field(init=False, default=None)
     kind: str = field(init=False, default="policy")
 
@@ -68,6 +69,7 @@ class FindingsFold:
         for finding in self.findings:
             pair = (self.fold.numbers[finding.asset], self.controls[finding.control])
             self.by_pair[pair][finding.subject] = finding
+        self.stopped = {self.fold.numbers[one.asset] for one in self.findings if one.reason is Reason.STOPPED}
         self._judge_again()
 
     def _judge_again(self) -> None:
@@ -157,6 +159,8 @@ class FindingsFold:
         asked = self.by_pair.get((asset, control))
         if asked is not None:
             cause = self._why_gone(control, fold.reader.texts.text(subject), asked)
+        elif asset in self.stopped:
+            cause = None  # nobody looked
         elif not fold.whole:
             cause = None  # a run with selectors changes only what it asked
         elif self.codes[control] in fold.policy.controls:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from posture.checks import Declared, Reference
 from posture.drift import Event
 from posture.model import Answer, AssetKey, Finding, Outcome, Severity
 from posture.policy import Policy
+from posture.signatures import Authority
 
 # Stored as their place in these rows; the schema's CHECKs and views say the same.
 OUTCOMES = (Outcome.PASS, Outcome.WARN, Outcome.FAIL, Outcome.INFO, Outcome.NOT_APPLICABLE)
@@ -44,12 +46,18 @@ class AssetEntry:
 Question = tuple[AssetKey, str, str]
 
 
+def new_run_id(started_at: datetime) -> str:
+    """What people type; unique for runs that began in different seconds, and nearly so for others."""
+    return f"R-{started_at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+
+
 @dataclass(frozen=True, slots=True)
 class RunStart:
     """Everything a run is bound to before its first packet.
 
     ``assets`` is the whole inventory, also what the selectors leave out. ``planned``: every question, those settled
     without a packet included. ``selectors`` {} means the whole inventory and catalogue; ``controls`` are the ids asked.
+    ``authorities``: the letters that it may go under, as signed. ``id``: made when left out.
     """
 
     started_at: datetime
@@ -67,6 +75,8 @@ class RunStart:
     selectors: Mapping[str, Any] = field(default_factory=dict)
     reference: Reference = field(default_factory=Reference)
     lab: bool = False
+    authorities: tuple[Authority, ...] = ()
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

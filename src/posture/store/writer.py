@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,13 +20,14 @@ from posture.judge import judge
 from posture.model import Absent, Answer, AssetKey, Finding, Outcome, Reason, Unobserved
 from posture.policy import Policy
 from posture.store.answers import DETAIL_LIMIT, answer_bytes, entry_body, put_blob, rule_versions
+from posture.store.authority import put_authority
 from posture.store.bitmap import Bitmap
 from posture.store.database import WriterLock, check_space, connect_read, connect_write, store_error, transaction
 from posture.store.fold import Fold
 from posture.store.fold_findings import FindingsFold
 from posture.store.judging import compare_runs, docket_of
 from posture.store.reader import Reader
-from posture.store.records import Closed, Question, RunRecord, RunStart, ScoreRow, StoredAnswer, stamp
+from posture.store.records import Closed, Question, RunRecord, RunStart, ScoreRow, StoredAnswer, new_run_id, stamp
 from posture.task import Task
 
 _OUR_BUGS = (sqlite3.IntegrityError, sqlite3.ProgrammingError)
@@ -316,6 +316,7 @@ class _Beginning:
             "INSERT OR IGNORE INTO planned (run_id, asset_id, probe, subject) VALUES (?, ?, ?, ?)",
             [(run, numbers[asset], probe, subject) for asset, probe, subject in start.planned],
         )
+        put_authority(connection, run, start.authorities)
         return run
 
     def _run(self, inventory: Bitmap) -> int:
@@ -327,7 +328,7 @@ class _Beginning:
             "tool, inventory_sha256, authorisation_sha256, roots_blob, roots_private, lab, inventory) "
             "VALUES (?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                f"R-{start.started_at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
+                start.id or new_run_id(start.started_at),
                 start.state,
                 start.timezone,
                 start.vantage,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from collections.abc import Callable
 
 import dns.flags
@@ -19,6 +20,7 @@ from posture.probes import nameserver
 from posture.probes.base import Probe
 from posture.task import Task
 from tests.doors import LoopbackDoor
+from tests.doors import scripted as conversing
 from tests.net.dnsd import answer, name_server
 from tests.probes.dns.conftest import HERE, DnsLab
 
@@ -163,6 +165,44 @@ def test_a_refusal_of_our_own_ends_the_probe() -> None:
         asyncio.run(observe())
 
     assert unseen.value.code == "E-SCOPE-020"
+
+
+@pytest.mark.parametrize("resets", [0, 1, 2, 3])
+@pytest.mark.parametrize("probe", [NAMESERVER, AXFR])
+def test_a_reset_is_looked_at_once_more_after_a_pause(probe: Probe, resets: int) -> None:
+    left = resets
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal left
+        (length,) = struct.unpack("!H", await reader.readexactly(2))
+        query = dns.message.from_wire(await reader.readexactly(length))
+        if left:
+            left -= 1
+            linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            writer.transport.abort()
+            return
+        wire = answer(query, rcode=dns.rcode.REFUSED).to_wire()
+        writer.write(struct.pack("!H", len(wire)) + wire)
+        await writer.drain()
+
+    async def observe() -> tuple[str, LoopbackDoor]:
+        params = {"server": NS, "status": "resolved"}
+        task = Task(
+            "f", "x.test", "zone", probe.name, "dns", ProbeClass.ACTIVE, "", "x.test", "a", (AT,), params=params
+        )
+        async with conversing(serve) as place:
+            door = LoopbackDoor({(AT, 53): place}, patience=0.2)
+            facts = await probe.observe(task, door)
+            assert isinstance(facts, NameserverFacts | AxfrFacts)
+            only = facts.answers[0]
+            return only.tcp if isinstance(only, ServerAnswer) else only.answer, door
+
+    said, door = asyncio.run(observe())
+
+    assert said == ("refused" if resets < 2 else "reset")
+    assert len(door.connections) == (2 if resets else 1)
+    assert door.pushes == ([AT] if resets else [])
 
 
 # ---- zone transfers

@@ -51,7 +51,8 @@ def test_open_closed_and_silent_ports_are_told_apart() -> None:
     assert [(answer.port, answer.state) for answer in facts.ports] == [(22, OPEN), (23, FILTERED), (25, CLOSED)]
     assert facts.ports[0].service == "ssh"
     assert facts.alive
-    assert sorted(port for _, port in door.sweeps) == [22, 23, 23, 25], "only the silent port is asked twice"
+    assert sorted(port for _, port in door.sweeps) == [22, 22, 23, 23, 25]
+    assert door.sweeps[-1] == (ADDRESS, 22), "the silent port is asked twice, and then whether anybody still answers"
     assert [port for _, port in door.connections] == [22], "only the open port is asked what it is"
     assert decode(encode(facts), FACTS) == facts
 

@@ -147,8 +147,7 @@ DIALOGUES = [
     (("220 ready\r\n", "250-mx\r\n250 STARTTLS\r\n", "220 go\r\nno tls at all\r\n"), "greeted", "offered", "unclear"),
     (("220 ***************\r\n", "250-mx\r\n250-XXXXXXXA\r\n250 SIZE\r\n"), "greeted", "masked", ""),
     (("220 ready\r\n", "502 what?\r\n"), "rejected", "unclear", ""),
-    (("220 ready\r\n", "421 busy\r\n"), "temporary", "unclear", ""),
-    (("421 too many\r\n",), "temporary", "unclear", ""),
+    (("220 ready\r\n", "451 busy\r\n"), "temporary", "unclear", ""),
     (("450 later\r\n",), "temporary", "unclear", ""),
     (("554 go away\r\n",), "rejected", "unclear", ""),
     (("SSH-2.0-OpenSSH\r\n",), "malformed", "unclear", ""),
@@ -190,7 +189,7 @@ def test_extensions_are_words_and_not_too_many() -> None:
 
 
 def test_every_address_has_its_own_answer() -> None:
-    facts = asyncio.run(observe({A: talk("421 busy\r\n")}, (A, B)))
+    facts = asyncio.run(observe({A: talk("450 busy\r\n")}, (A, B)))
 
     assert [(answer.address, answer.state) for answer in facts.answers] == [(A, "temporary"), (B, "closed")]
 
@@ -290,3 +289,66 @@ def test_an_address_that_may_not_be_asked_stays_in_the_facts() -> None:
             return found
 
     assert [(one.address, one.state) for one in asyncio.run(ask()).answers] == [(A, "greeted"), (B, "out_of_scope")]
+
+
+def in_turns(*conversations: Conversation) -> Conversation:
+    """A server that treats each connection as the next conversation does, the last one for ever."""
+    left = list(conversations)
+
+    async def converse(reader: StreamReader, writer: StreamWriter) -> None:
+        await (left.pop(0) if len(left) > 1 else left[0])(reader, writer)
+
+    return converse
+
+
+async def visits(conversation: Conversation) -> tuple[SmtpFacts | NotSeen, LoopbackDoor]:
+    async with scripted(conversation) as place:
+        door = LoopbackDoor({(A, 25): place}, patience=0.5)
+        try:
+            return await at(door, A), door
+        except NotSeen as unseen:
+            return unseen, door
+
+
+BUSY = [
+    ("421 too many\r\n",),
+    ("220 ready\r\n", "421 too many\r\n"),
+    ("220 ready\r\n", "250-mx\r\n250 STARTTLS\r\n", "421 too many\r\n"),
+]
+
+
+@pytest.mark.parametrize("replies", BUSY)
+def test_of_a_server_that_says_421_twice_nothing_is_used(replies: tuple[str, ...]) -> None:
+    unseen, door = asyncio.run(visits(talk(*replies)))
+
+    assert isinstance(unseen, NotSeen)
+    assert (unseen.reason, unseen.code) == (Reason.RATE_LIMITED, None)
+    assert (len(door.connections), door.pushes) == (2, [A]), "one pause, and no third try"
+
+
+@pytest.mark.parametrize("replies", BUSY)
+def test_421_at_one_address_makes_the_whole_answer_unusable(replies: tuple[str, ...]) -> None:
+    with pytest.raises(NotSeen) as unseen:
+        asyncio.run(observe({A: talk("220 ready\r\n", "250 mx\r\n"), B: talk(*replies)}))
+
+    assert unseen.value.reason is Reason.RATE_LIMITED
+
+
+@pytest.mark.parametrize("first", [*BUSY[:2], ("451 later\r\n",)])
+def test_a_server_that_is_busy_only_once_is_seen(first: tuple[str, ...]) -> None:
+    facts, door = asyncio.run(visits(in_turns(talk(*first), talk("220 ready\r\n", f"{EXTENSIONS}250 HELP\r\n"))))
+
+    assert isinstance(facts, SmtpFacts)
+    assert [answer.starttls for answer in facts.answers] == ["not_offered"]
+    assert (len(door.connections), door.pushes) == (2, [A])
+
+
+def test_a_server_that_hangs_up_is_tried_once_more_and_stays_a_reset() -> None:
+    async def hang_up(_reader: StreamReader, _writer: StreamWriter) -> None:
+        return
+
+    facts, door = asyncio.run(visits(hang_up))
+
+    assert isinstance(facts, SmtpFacts)
+    assert [answer.state for answer in facts.answers] == ["reset"]
+    assert len(door.connections) == 2

@@ -146,9 +146,7 @@ async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.read(10)
-    # Closing with this option set sends RST instead of FIN.
-    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()
+    await reset_now(writer)
 
 
 async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -231,6 +229,27 @@ def test_our_own_refusal_ends_the_probe() -> None:
 # ---- servers that stop midway
 
 
+async def reset_now(writer: asyncio.StreamWriter) -> None:
+    """Closing with this option set sends RST instead of FIN."""
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+def every(turn: int, bad: Server) -> Server:
+    """A server of TLS 1.0 to 1.2 that treats every second (third, ...) connection as ``bad`` does."""
+    old = OldServer(
+        {version: [RSA_AES, "TLS_RSA_WITH_AES_256_CBC_SHA", RC4] for version in ("TLS 1.2", "TLS 1.1", "TLS 1.0")}
+    )
+    number = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal number
+        number += 1
+        await (old if number % turn else bad)(reader, writer)
+
+    return serve
+
+
 def banning(after: int, then: Server) -> Server:
     """A server of TLS 1.0 to 1.2 that treats every connection after the first few as ``then`` does."""
     old = OldServer(
@@ -243,32 +262,78 @@ def banning(after: int, then: Server) -> Server:
     return serve
 
 
-@pytest.mark.parametrize("after", [1, 2, 3, 4, 5, 6, 7, 8])
+@pytest.mark.parametrize(
+    ("kind", "after"), [*(("tls", after) for after in range(1, 9)), *(("tls_legacy", after) for after in range(1, 7))]
+)
 @pytest.mark.parametrize("then", [tarpit, reset, hang_up])
-def test_a_ban_midway_is_never_a_refusal(after: int, then: Server) -> None:
-    facts = seen(banning(after, then), patience=0.05)
+def test_of_a_server_that_bans_us_midway_nothing_is_used(kind: str, after: int, then: Server) -> None:
+    reason, _, connections = reason_of(kind, banning(after, then), patience=0.05)
 
-    said = answers(facts)
-    assert {said["TLS 1.0"], said["TLS 1.1"], said["TLS 1.2"]} <= {"accepted", "unclear"}
-    assert not any(answer.complete for answer in facts.versions if answer.answer == "unclear")
+    assert reason is Reason.RATE_LIMITED
+    assert connections <= after + 5, "it is left alone soon"
 
 
-def test_a_silent_ban_midway_leaves_the_elimination_incomplete() -> None:
-    facts = seen(banning(2, tarpit), patience=0.05)
+@pytest.mark.parametrize("kind", ["tls", "tls_legacy"])
+@pytest.mark.parametrize("turn", [2, 3, 4])
+@pytest.mark.parametrize("bad", [reset, tarpit])
+def test_of_a_server_that_turns_away_every_second_or_third_connection_nothing_is_used(
+    kind: str, turn: int, bad: Server
+) -> None:
+    assert reason_of(kind, every(turn, bad), patience=0.05)[0] is Reason.RATE_LIMITED
 
-    found = facts.version("TLS 1.2")
-    assert found is not None
-    assert (found.answer, found.complete) == ("accepted", False)
-    assert [facts.versions[index].why for index in (0, 1)] == ["timeout", "timeout"]
+
+def test_a_single_hiccup_costs_one_more_connection_and_no_answer() -> None:
+    old, number = OldServer({"TLS 1.2": [RSA_AES]}), 0
+
+    async def hiccup(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal number
+        number += 1
+        await (reset if number == 3 else old)(reader, writer)
+
+    async def run() -> tuple[Any, LoopbackDoor]:
+        async with scripted(hiccup) as place:
+            door = LoopbackDoor({(ADDRESS, 443): place})
+            return await observe("tls", door), door
+
+    facts, door = asyncio.run(run())
+
+    assert facts == seen(OldServer({"TLS 1.2": [RSA_AES]}))
+    assert door.pushes == [ADDRESS], "the address is left alone for a while first"
+
+
+@pytest.mark.parametrize("version", [b"\x03\x00", b"\x03\x01", b"\x03\x02"])
+def test_a_server_that_resets_one_kind_of_hello_is_believed_in_the_others(version: bytes) -> None:
+    """Old Windows and some load balancers reset what they do not know, rather than send an alert."""
+    old = OldServer({"TLS 1.2": [RSA_AES]})
+
+    async def allergic(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readexactly(5)
+        body = await reader.readexactly(int.from_bytes(head[3:])) if head[0] == 22 else b""
+        if head[0] != 22 or body[4:6] == version:
+            await reset_now(writer)
+            return
+        again = asyncio.StreamReader()
+        again.feed_data(head + body)
+        await old(again, writer)
+
+    facts, legacy = seen(allergic), legacy_seen(allergic)
+
+    named = {b"\x03\x00": "SSL 3.0", b"\x03\x01": "TLS 1.0", b"\x03\x02": "TLS 1.1"}[version]
+    said = answers(facts) | {name: answer for name, answer in answers(legacy).items() if name.startswith("SSL")}
+    assert said[named] == said["SSL 2.0"] == "unclear"
+    assert said["TLS 1.2"] == "accepted"
+    assert {answer for name, answer in said.items() if name not in (named, "SSL 2.0", "TLS 1.2")} == {"refused"}
 
 
 def test_hellos_that_a_middlebox_swallows_are_asked_in_another_shape() -> None:
-    old = OldServer({"TLS 1.2": [RSA_AES]})
+    old, swallowed = OldServer({"TLS 1.2": [RSA_AES], "TLS 1.0": [RC4]}), 0
 
     async def choosy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal swallowed
         header = await reader.readexactly(5)
         body = await reader.readexactly(int.from_bytes(header[3:]))
         if len(body) >= 512:
+            swallowed += 1
             await tarpit(reader, writer)
         again = asyncio.StreamReader()
         again.feed_data(header + body)
@@ -278,6 +343,7 @@ def test_hellos_that_a_middlebox_swallows_are_asked_in_another_shape() -> None:
 
     assert facts.accepted == ("TLS 1.2",)
     assert answers(facts)["TLS 1.0"] == "refused"
+    assert swallowed == 3, "once for each doubtful answer: that shape is known to meet with silence"
 
 
 def test_a_server_that_drips_is_unclear() -> None:

@@ -32,9 +32,9 @@ HAPPY: dict[str, Sequence[bytes]] = {
     "rdp": [b"", RDP_YES],
 }
 UNHAPPY: list[tuple[str, Sequence[bytes], Reason]] = [
-    ("smtp", [b"421 too busy\r\n"], Reason.REFUSED_BY_TARGET),
+    ("smtp", [b"421 too busy\r\n"], Reason.RATE_LIMITED),
     ("smtp", [b"554 no\r\n"], Reason.REFUSED_BY_TARGET),
-    ("smtp", [b"220 mail\r\n", b"", b"250 STARTTLS\r\n", b"", b"454 later\r\n"], Reason.REFUSED_BY_TARGET),
+    ("smtp", [b"220 mail\r\n", b"", b"250 STARTTLS\r\n", b"", b"454 later\r\n"], Reason.TEMPORARY),
     ("smtp", [b"SSH-2.0-x\r\n"], Reason.MALFORMED),
     ("smtp", [b"220-a\r\n"], Reason.TRUNCATED),
     ("smtp", [b"220-a\r\n" * 101], Reason.MALFORMED),
@@ -164,7 +164,7 @@ def test_a_mail_exchanger_that_is_busy_says_nothing_about_tls() -> None:
             door = LoopbackDoor({(ADDRESS, 25): place})
             with pytest.raises(NotSeen) as unseen:
                 await observe("tls", door, 25, starttls="smtp")
-            assert unseen.value.reason is Reason.REFUSED_BY_TARGET
-            assert len(door.connections) == 1
+            assert unseen.value.reason is Reason.RATE_LIMITED
+            assert (len(door.connections), door.pushes) == (2, [ADDRESS]), "once more after a pause, and no third time"
 
     asyncio.run(run())

@@ -19,6 +19,16 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import crypto
 
 _MAX_SIGNATURE_CHECKS = 64
+# What reading a certificate of anybody's may end with, as tested byte by byte.
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    KeyError,  # a kind of string that does not exist
+    OverflowError,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 # X509_V_ERR_*: a certificate is not yet, or no longer, valid.
 _DATES = frozenset({9, 10})
 _SELF_SIGNED = frozenset({18, 19})
@@ -33,9 +43,23 @@ def certificate(der: bytes) -> x509.Certificate:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # oddities of foreign certificates are findings, not warnings
-            return x509.load_der_x509_certificate(der)
-    except (ValueError, TypeError) as fault:
+            read = x509.load_der_x509_certificate(der)
+            # Names and dates are read late; a certificate whose own cannot be read is of no use to anybody.
+            _ = read.subject, read.issuer, read.not_valid_before_utc, read.not_valid_after_utc
+            _no_doubles(read)
+            return read
+    except _UNREADABLE as fault:
         raise Malformed(str(fault)) from fault
+
+
+def _no_doubles(cert: x509.Certificate) -> None:
+    """Raises x509.DuplicateExtension: RFC 5280 section 4.2 forbids it, and OpenSSL then finds no issuer."""
+    try:
+        _ = cert.extensions
+    except x509.DuplicateExtension:
+        raise
+    except _UNREADABLE:
+        return  # an odd extension is the business of whoever needs it
 
 
 def readable(chain: Sequence[bytes]) -> list[x509.Certificate]:
@@ -163,7 +187,7 @@ def _for_servers(leaf: x509.Certificate) -> bool:
         usage = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound:
         return True
-    except ValueError:
+    except _UNREADABLE:
         return False
     return ExtendedKeyUsageOID.SERVER_AUTH in usage or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in usage
 
@@ -182,7 +206,7 @@ def names(cert: x509.Certificate) -> Names:
         value = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return Names((), ())
-    except ValueError as fault:
+    except _UNREADABLE as fault:
         raise Malformed(str(fault)) from fault
     return Names(
         tuple(name.lower() for name in value.get_values_for_type(x509.DNSName)),

@@ -12,6 +12,7 @@ from posture.probes.base import Stream
 from posture.probes.tls.hello import Chain, capped
 
 _MAX_HANDSHAKE_BYTES = 262_144
+_OP_LEGACY_SERVER_CONNECT = 0x4  # servers without RFC 5746 secure renegotiation
 
 
 async def handshake_chain(stream: Stream, server_name: str) -> Chain:
@@ -39,6 +40,7 @@ def _client(server_name: str) -> SSL.Connection:
     context.set_verify(SSL.VERIFY_NONE, lambda *_: True)
     # We look at weak servers too; what is weak is for the rules to say.
     context.set_cipher_list(b"ALL:@SECLEVEL=0")
+    context.set_options(_OP_LEGACY_SERVER_CONNECT)
     connection = SSL.Connection(context, None)
     if server_name:
         connection.set_tlsext_host_name(server_name.encode("ascii"))
@@ -54,8 +56,15 @@ def _step(connection: SSL.Connection) -> bool:
     except SSL.Error as fault:
         if connection.get_peer_cert_chain():
             return True  # a server that also wants a certificate of ours has shown its own already
-        raise NotSeen(Reason.REFUSED_BY_TARGET, "the handshake failed") from fault
+        raise NotSeen(_why(fault), "the handshake failed") from fault
     return True
+
+
+def _why(fault: SSL.Error) -> Reason:
+    """An alert is the server's own word; everything else is what OpenSSL cannot read, or will not."""
+    said = fault.args[0] if fault.args and isinstance(fault.args[0], list) else []
+    by_alert = isinstance(fault, SSL.ZeroReturnError) or any("alert" in entry[-1] for entry in said)
+    return Reason.REFUSED_BY_TARGET if by_alert else Reason.MALFORMED
 
 
 async def _flush(connection: SSL.Connection, stream: Stream) -> None:

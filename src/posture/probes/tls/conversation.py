@@ -1,8 +1,11 @@
 """Questions to one TLS endpoint, one connection each, and what may be concluded from the answers.
 
 A refusal is believed when the server said so in an alert and is known to answer hellos of that shape, or when two shapes
-of hello were declined alike. Silence, resets and garbage are never a refusal, and end the conversation when they persist:
-an address that has banned us says nothing about TLS.
+of hello were declined alike. Silence, resets and garbage are never a refusal, and end the conversation when they persist.
+
+A server that answered and then turns us away has had enough of us, or never could bear that one hello. It is left alone
+for a while and asked again, then with a hello that it answered before: unless it answers that one, all it ever said is
+thrown away, because an address that has banned us says nothing about TLS.
 """
 
 from __future__ import annotations
@@ -50,8 +53,14 @@ _OLD_REFUSALS = _REFUSALS | {
     "missing_extension",
 }
 # Refusals of our own side: the scan may not go on, whatever the server would say.
-_OURS = frozenset({Reason.OUT_OF_SCOPE, Reason.NOT_GRANTED, Reason.BLACKOUT, Reason.STOPPED, Reason.BUG})
-_MAX_SILENCES, _MAX_UNCLEAR = 2, 4
+_OURS = frozenset(
+    {Reason.OUT_OF_SCOPE, Reason.NOT_GRANTED, Reason.BLACKOUT, Reason.STOPPED, Reason.BUG, Reason.RATE_LIMITED}
+)
+# Turned away, where an earlier hello was answered.
+_PUSHES = frozenset({Reason.RESET, Reason.TIMEOUT})
+# "Not now", in the clear before TLS.
+_NOT_NOW = frozenset({Reason.RATE_LIMITED, Reason.TEMPORARY})
+_MAX_SILENCES, _MAX_UNCLEAR, _MAX_RECOVERIES = 2, 4, 1
 _CERTIFICATE_LIMIT = 200_000
 
 
@@ -75,6 +84,16 @@ class Heard:
 
 
 Ask = Callable[[Shape], Awaitable[Heard]]
+Listen = Callable[[Stream], Awaitable[Heard]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """One hello: what was heard, why nothing was, and whether we were turned away rather than answered badly."""
+
+    heard: Heard
+    miss: NotSeen | None = None
+    turned_away: bool = False
 
 
 class Conversation:
@@ -97,6 +116,9 @@ class Conversation:
         self._shape = FULL
         self._proven: set[Shape] = set()
         self._known: tuple[Ask, Shape] | None = None
+        self._answered: tuple[bytes, Listen] | None = None
+        self._disliked: set[Shape] = set()
+        self._recoveries = 0
         self._misses: list[NotSeen] = []
         self._unclear_in_a_row = 0
         self._connected = False
@@ -162,9 +184,22 @@ class Conversation:
                 return VersionAnswer(version, ACCEPTED, "", _names(chosen), complete=len(chosen) == len(suites))
 
     async def read_chain(self) -> str:
-        """Fetches the chain in a whole handshake when no flight in clear held it. Returns "" or the reason word."""
+        """Fetches the chain in a whole handshake when no flight in clear held it. Returns "" or the reason word.
+
+        Raises:
+            NotSeen: RATE_LIMITED.
+        """
         if self.chain.certificates:
             return ""
+        why = await self._handshake()
+        if why in _PUSHES:
+            self._door.throttled(self._address)
+            why = await self._handshake()
+            if why in _PUSHES:
+                await self._must_answer()
+        return why
+
+    async def _handshake(self) -> str:
         try:
             async with await self._door.connect(self._address, self._port) as stream:
                 await self._start(stream)
@@ -172,6 +207,8 @@ class Conversation:
         except NotThere:
             return str(Reason.RESET)
         except NotSeen as unseen:
+            if unseen.reason in _OURS:
+                raise
             return str(unseen.reason)
         return "" if self.chain.certificates else str(Reason.MALFORMED)
 
@@ -186,6 +223,8 @@ class Conversation:
         other = LEAN if self._shape is FULL else FULL
         second = await ask(other)
         if second.hello:
+            if first.answer == UNCLEAR:
+                self._disliked.add(self._shape)
             if self._shape not in self._proven:
                 self._shape = other
             self._known = (ask, other)
@@ -209,7 +248,11 @@ class Conversation:
             return by_alert[0] if certain else unclear[0]
         if by_alert:
             return by_alert[0]
-        return first if await self._still_answers() else Heard(UNCLEAR, str(Reason.REFUSED_BY_TARGET))
+        if await self._still_answers():
+            return first
+        if self._known is not None:
+            raise self._throttled("hangs up on hellos that it answered before")
+        return Heard(UNCLEAR, str(Reason.REFUSED_BY_TARGET))
 
     async def _still_answers(self) -> bool:
         """Whether a hello that was accepted before is accepted now: hanging up may be a refusal, or the end of all talk."""
@@ -218,34 +261,89 @@ class Conversation:
         ask, shape = self._known
         return (await ask(shape)).answer == ACCEPTED
 
-    async def _ask(self, hello: bytes, listen: Callable[[Stream], Awaitable[Heard]], shape: Shape) -> Heard:
+    async def _ask(self, hello: bytes, listen: Listen, shape: Shape) -> Heard:
         if self._silent():
             return Heard(UNCLEAR, str(self._misses[-1].reason), shape=shape)
-        try:
-            heard = await self._exchange(hello, listen)
-        except NotThere as absent:
-            if not self._connected or absent.cause is AbsentCause.NOT_OFFERED:
-                raise
-            heard = self._missed(NotSeen(Reason.RESET, "connections are no longer accepted"))
-        except NotTls as fault:
-            if not self.alive:
-                raise NotSeen(Reason.MALFORMED, str(fault)) from fault
-            heard = self._missed(NotSeen(Reason.MALFORMED, str(fault)))
-        except CodecError as fault:
-            heard = self._missed(NotSeen(Reason.MALFORMED, str(fault)))
-        except NotSeen as unseen:
-            if unseen.reason in _OURS or (self._in_clear and not self.alive):
-                raise
-            heard = self._missed(unseen)
-        if heard.answer != UNCLEAR:
+        attempt = await self._attempt(hello, listen)
+        if attempt.turned_away and self._answered is not None and shape not in self._disliked:
+            attempt = await self._again(hello, listen)
+        heard = attempt.heard
+        if attempt.miss:
+            self._misses.append(attempt.miss)
+            self._unclear_in_a_row += 1
+        elif heard.answer != UNCLEAR:
             self._unclear_in_a_row = 0
+        if heard.by_alert or heard.answer == ACCEPTED:
+            self._answered = (hello, listen)
         if heard.hello:
             self._proven.add(shape)
             if not self.chain.certificates:
                 self.chain = heard.chain
         return replace(heard, shape=shape)
 
-    async def _exchange(self, hello: bytes, listen: Callable[[Stream], Awaitable[Heard]]) -> Heard:
+    async def _attempt(self, hello: bytes, listen: Listen) -> _Attempt:
+        """One hello, put to the server once.
+
+        Raises:
+            NotThere: the port is closed.
+            NotSeen: a refusal of ours; another protocol; the server declines before TLS, and always did.
+        """
+        try:
+            return _Attempt(await self._exchange(hello, listen))
+        except NotThere as absent:
+            if not self._connected or (absent.cause is AbsentCause.NOT_OFFERED and not self.alive):
+                raise
+            return _missed(NotSeen(Reason.RESET, "connections or STARTTLS no longer accepted"), turned_away=True)
+        except CodecError as fault:
+            malformed = NotSeen(Reason.MALFORMED, str(fault))
+            if isinstance(fault, NotTls) and not self.alive:
+                raise malformed from fault
+            return _missed(malformed)
+        except NotSeen as unseen:
+            if unseen.reason in _OURS or (self._in_clear and not self.alive):
+                raise
+            return _missed(unseen, turned_away=self._in_clear or unseen.reason in _PUSHES)
+
+    async def _again(self, hello: bytes, listen: Listen) -> _Attempt:
+        """The second attempt, after a pause, at a hello that was turned away where others were answered.
+
+        An answer is believed, once. Turned away again, it is this hello that the server cannot bear only if another one
+        is answered now.
+
+        Raises:
+            NotSeen: RATE_LIMITED.
+        """
+        self._door.throttled(self._address)
+        attempt = await self._attempt(hello, listen)
+        if attempt.miss:
+            await self._must_answer()
+            return attempt
+        self._recoveries += 1
+        if self._recoveries > _MAX_RECOVERIES:
+            raise self._throttled("answers only after pauses")
+        return attempt
+
+    async def _must_answer(self) -> None:
+        """Puts a hello that was answered before once more. Raises NotSeen(RATE_LIMITED) when it is not."""
+        heard = (await self._attempt(*self._answered)).heard if self._answered else Heard(UNCLEAR)
+        if not (heard.answer == ACCEPTED or heard.by_alert):
+            raise self._throttled("turns away hellos that it answered before")
+
+    def _throttled(self, what: str) -> NotSeen:
+        return NotSeen(Reason.RATE_LIMITED, f"{self._address} {what}")
+
+    async def _exchange(self, hello: bytes, listen: Listen) -> Heard:
+        """One connection; a second one, after a pause, when the server says "not now" or resets it before TLS."""
+        try:
+            return await self._connection(hello, listen)
+        except NotSeen as unseen:
+            if not self._in_clear or unseen.reason not in (*_NOT_NOW, Reason.RESET):
+                raise
+        self._door.throttled(self._address)
+        return await self._connection(hello, listen)
+
+    async def _connection(self, hello: bytes, listen: Listen) -> Heard:
+        self._in_clear = False
         async with await self._door.connect(self._address, self._port) as stream:
             self._connected = True
             await self._start(stream)
@@ -261,13 +359,8 @@ class Conversation:
     def _silent(self) -> bool:
         recent = self._misses[-_MAX_SILENCES:] if self._unclear_in_a_row >= _MAX_SILENCES else []
         return self._unclear_in_a_row >= _MAX_UNCLEAR or bool(
-            recent and all(miss.reason in (Reason.TIMEOUT, Reason.DEADLINE, Reason.RATE_LIMITED) for miss in recent)
+            recent and all(miss.reason in (Reason.TIMEOUT, Reason.DEADLINE) for miss in recent)
         )
-
-    def _missed(self, unseen: NotSeen) -> Heard:
-        self._misses.append(unseen)
-        self._unclear_in_a_row += 1
-        return Heard(UNCLEAR, str(unseen.reason))
 
     async def _listen(self, stream: Stream, question: Question, old: bool) -> Heard:
         flight = Flight()
@@ -292,6 +385,10 @@ class Conversation:
         if hello.version != "TLS 1.3" and not self.chain.certificates:
             chain = await _read_chain(stream, flight)
         return Heard(ACCEPTED, hello=hello, chain=chain)
+
+
+def _missed(unseen: NotSeen, *, turned_away: bool = False) -> _Attempt:
+    return _Attempt(Heard(UNCLEAR, str(unseen.reason)), unseen, turned_away)
 
 
 async def _read_chain(stream: Stream, flight: Flight) -> Chain:

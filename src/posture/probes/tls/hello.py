@@ -148,7 +148,9 @@ def server_hello(reply: Message) -> ServerHello:
     body = Reader(reply.body)
     number, random = body.number(2), body.take(32)
     body.vector(1)
-    suite, _compression = body.number(2), body.number(1)
+    suite, compression = body.number(2), body.number(1)
+    if compression:
+        raise CodecError("a compression that was not offered")
     if len(body):
         number = _selected_version(body.vector(2)) or number
     if number not in VERSION_NAMES:

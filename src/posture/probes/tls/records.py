@@ -11,6 +11,9 @@ ALERT, HANDSHAKE = 21, 22
 _CONTENT_TYPES = frozenset({20, 21, 22, 23, 24})
 # RFC 5246 allows 2^14 + 2048 octets in a protected record; what we read is in clear, with some slack.
 _RECORD_LIMIT = 2**14 + 2048
+# The longest message that is of use: a Certificate of more than is kept. Longer ones only want our memory and time.
+_MESSAGE_LIMIT = 2**18
+_MOST_WARNINGS = 5
 
 VERSIONS = {"SSL 3.0": 0x0300, "TLS 1.0": 0x0301, "TLS 1.1": 0x0302, "TLS 1.2": 0x0303, "TLS 1.3": 0x0304}
 VERSION_NAMES = {number: name for name, number in VERSIONS.items()}
@@ -110,6 +113,7 @@ class Flight:
     alert: str = ""
     _wire: bytearray = field(default_factory=bytearray)
     _handshake: bytearray = field(default_factory=bytearray)
+    _warnings: int = 0
 
     @property
     def midway(self) -> bool:
@@ -124,6 +128,8 @@ class Flight:
             if kind == ALERT:
                 self._take_alert(body)
             elif kind == HANDSHAKE:
+                if not body:
+                    raise CodecError("an empty record of a handshake")
                 self._handshake += body
                 self._take_messages()
             # Anything else is already protected (TLS 1.3 after ServerHello) and none of our business.
@@ -151,11 +157,16 @@ class Flight:
         # A warning such as unrecognized_name may precede a ServerHello (RFC 6066 section 3); close_notify ends it.
         if body[0] == _FATAL or body[1] == 0:
             self.alert = ALERTS.get(body[1], f"alert_{body[1]}")
+        self._warnings += 1
+        if self._warnings > _MOST_WARNINGS:
+            raise CodecError("warnings without end")
 
     def _take_messages(self) -> None:
         pending = self._handshake
         while len(pending) >= 4:
             length = int.from_bytes(pending[1:4])
+            if length > _MESSAGE_LIMIT:
+                raise CodecError("a message longer than any that is of use")
             if len(pending) < 4 + length:
                 return
             self.messages.append(Message(pending[0], bytes(pending[4 : 4 + length])))

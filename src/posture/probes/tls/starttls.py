@@ -1,7 +1,7 @@
 """What a client says before TLS on ports that start in clear. Each dialogue ends where the ClientHello may follow.
 
-Every dialogue raises NotSeen: REFUSED_BY_TARGET (4xx, 5xx), MALFORMED (another protocol); where the server lists
-what it offers and TLS is not among it, NotThere (NOT_OFFERED).
+Every dialogue raises NotSeen: RATE_LIMITED (421), TEMPORARY (other 4xx), REFUSED_BY_TARGET (5xx), MALFORMED (another
+protocol); where the server lists what it offers and TLS is not among it, NotThere (NOT_OFFERED).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from xml.sax.saxutils import quoteattr
 
+from posture.facts.smtp import is_masked
 from posture.model import AbsentCause, NotSeen, NotThere, Reason
 from posture.probes.base import Stream
 
@@ -39,6 +40,8 @@ async def _smtp(stream: Stream, _name: str, ehlo: str) -> None:
     await stream.write(f"EHLO {ehlo}\r\n".encode("ascii", "replace"))
     offered = await _reply(stream, "250")
     if not any(line[4:].split()[:1] == ["STARTTLS"] for line in offered):
+        if any(is_masked(line[4:]) for line in offered[1:]):
+            raise NotSeen(Reason.BLOCKED, "something on the path overwrites what the server offers")
         raise NotThere(AbsentCause.NOT_OFFERED, "STARTTLS is not offered")
     await stream.write(b"STARTTLS\r\n")
     await _reply(stream, "220")
@@ -67,7 +70,8 @@ async def _reply(stream: Stream, wanted: str) -> list[str]:
         raise NotSeen(Reason.MALFORMED, "a reply without end")
     if code == wanted:
         return lines
-    raise NotSeen(Reason.REFUSED_BY_TARGET, f"the server said {code}")
+    reason = Reason.TEMPORARY if code.startswith("4") else Reason.REFUSED_BY_TARGET
+    raise NotSeen(Reason.RATE_LIMITED if code == "421" else reason, f"the server said {code}")
 
 
 async def _imap(stream: Stream, _name: str, _ehlo: str) -> None:

@@ -45,7 +45,9 @@ def count(case: Case) -> Verdict:
     addresses = sorted({address for name in answering for address in _answering(seen[name])})
     v4 = [address for address in addresses if ipaddress.ip_address(address).version == 4]
     if silent and (len(answering) < minimum or len(v4) < minimum):
-        raise case.unknown(_why(seen[silent[0]]), f"{silent[0]} did not answer")
+        first = seen[silent[0]]
+        code = first.code if isinstance(first, Unobserved) else None
+        raise case.unknown(_why(first), f"{silent[0]} did not answer", code)
     if len(v4) < minimum:
         return Verdict("NAMESERVERS_ON_ONE_ADDRESS", {**args, "addresses": addresses})
     many = case.policy.number("dns.ns.many", case.at)

@@ -12,6 +12,7 @@ from posture.checks.rule import Case
 from posture.facts import PortsFacts
 from posture.facts.service import FILTERED, OPEN, UNASKED, PortAnswer
 from posture.model import Confidence, Reason, Unobserved, Verdict, endpoint
+from posture.scope import PORT
 
 Said = Verdict | Unobserved
 Findings = list[tuple[str, Said]]
@@ -98,7 +99,9 @@ def _seen(case: Case, facts: PortsFacts, ports: Collection[int]) -> Confidence:
     """How sure it is that nothing is reachable on ``ports``."""
     known = {answer.port: answer for answer in facts.ports}
     if ungranted := [port for port in sorted(ports) if port not in known]:
-        raise case.unknown(Reason.NOT_GRANTED, f"ports {', '.join(map(str, ungranted))} are not authorised")
+        which = ", ".join(map(str, ungranted))
+        mend = "If the owner agrees, add them to ports."
+        raise case.unknown(Reason.NOT_GRANTED, f"ports {which} are not in the authorisation. {mend}", PORT)
     return reachability(case, facts, [known[port] for port in sorted(ports)])
 
 

@@ -58,6 +58,12 @@ def _malformed(case: Case, fault: Exception) -> Missing:
     return case.unknown(Reason.MALFORMED, f"the certificate cannot be read: {fault}"[:200])
 
 
+def _require_whole(case: Case) -> None:
+    """Raises Missing when the issuer that is missed may be among the certificates that were not kept."""
+    if case.need(TlsFacts).chain_cut:
+        raise case.unknown(Reason.TRUNCATED, "the chain is longer than what is kept of it")
+
+
 # ---- dates
 
 
@@ -117,6 +123,8 @@ def trusted(case: Case) -> Verdict | tuple[()]:
     except Malformed:
         return Verdict("CERT_MALFORMED")
     store = case.reference.roots_digest
+    if found.fault not in ("", "self_signed", "purpose"):
+        _require_whole(case)
     if found.fault:
         args = {"certificate": found.subject, "issuer": issuer_of(leaf), "store": store}
         return Verdict(_UNTRUSTED.get(found.fault, "CERT_UNTRUSTED"), args)
@@ -149,6 +157,7 @@ def chain_sent(case: Case) -> Verdict | tuple[()]:
             return Verdict("CHAIN_INTERNAL", {"issuer": issuer_of(last)})
         if not case.reference.roots:
             raise case.unknown(Reason.FEED_STALE, "no trust store")
+        _require_whole(case)
         return Verdict("CHAIN_INCOMPLETE", {"missing": issuer_of(last)})
     faults = _untidiness(case, len(sent), certs, walked)
     args = {"certificates": len(sent), "faults": faults}

@@ -60,8 +60,10 @@ def _https(case: Case, address: str) -> _Https | Unobserved:
     """A handshake seen by either probe is a handshake; else what the TLS probe met, else the HTTP one."""
     subject = endpoint(address, 443)
     hello, page = case.get(TlsFacts, subject), case.get(HttpFacts, subject)
-    if isinstance(page, HttpFacts) or (isinstance(hello, TlsFacts) and hello.accepted):
+    if isinstance(page, HttpFacts) or (isinstance(hello, TlsFacts) and hello.accepted and not hello.chain_why):
         return _Https.DONE
+    if isinstance(hello, TlsFacts) and hello.accepted:  # begun, and never seen to end
+        return Unobserved(Reason(hello.chain_why), case.at)
     if isinstance(hello, TlsFacts):
         if any(version.answer == UNCLEAR for version in hello.versions):
             return Unobserved(_first_reason(hello), case.at)

@@ -1,0 +1,417 @@
+"""The CONNECT proxy: one target, one secret, every tunnel through the door."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import re
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import trustme
+from hypothesis import given
+from hypothesis import strategies as st
+
+from posture.inventory.records import Limits
+from posture.model import NotSeen, Reason
+from posture.net.decisions import Decision
+from posture.net.governor import Traffic
+from posture.net.proxy import ConnectProxy, connect_proxy
+from posture.net.sandbox import End
+from posture.net.sslyze import COMMANDS, run_sslyze, sslyze_arguments
+from tests.lab import free_port, need, serve
+from tests.net import desk, servers
+from tests.net.processes import below
+
+NAME = desk.TASK.name
+ECHO_BYTES = 100_000
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65_536):
+        writer.write(data)
+        await writer.drain()
+
+
+async def asked(proxy: ConnectProxy, head: bytes) -> tuple[int, asyncio.StreamReader, asyncio.StreamWriter]:
+    """The status of the proxy's answer, and the connection to it."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", proxy.listening)
+    writer.write(head)
+    async with asyncio.timeout(30):
+        answer = await reader.readuntil(b"\r\n\r\n")
+    return int(answer.split()[1]), reader, writer
+
+
+def head(proxy: ConnectProxy, target: str, method: str = "CONNECT", credentials: str | None = None) -> bytes:
+    url = urlsplit(proxy.url)
+    given = f"{url.username}:{url.password}" if credentials is None else credentials
+    basic = base64.b64encode(given.encode()).decode()
+    return f"{method} {target} HTTP/1.1\r\nProxy-Authorization: Basic {basic}\r\n\r\n".encode()
+
+
+async def status(proxy: ConnectProxy, request: bytes) -> int:
+    code, _, writer = await asked(proxy, request)
+    writer.close()
+    return code
+
+
+@asynccontextmanager
+async def standing(
+    handler: servers.Handler = echo, *, budget: int = 5, scope: Any = None
+) -> AsyncIterator[tuple[Any, ConnectProxy, servers.Seen, list[Decision]]]:
+    records: list[Decision] = []
+    async with servers.tcp_server(handler) as server:
+        door = desk.broker(scope, on_decision=records.append).door(desk.task())
+        async with connect_proxy(door, NAME, "127.0.0.1", server.port, budget=budget) as proxy:
+            yield door, proxy, server, records
+
+
+def test_bytes_go_both_ways_and_each_tunnel_is_on_record() -> None:
+    async def scenario() -> None:
+        async with standing() as (_, proxy, server, records):
+            for target in (f"{NAME}:{server.port}", f"{NAME.upper()}:{server.port}", f"127.0.0.1:{server.port}"):
+                code, reader, writer = await asked(proxy, head(proxy, target))
+                assert code == 200
+                writer.write(b"x" * ECHO_BYTES)
+                assert await reader.readexactly(ECHO_BYTES) == b"x" * ECHO_BYTES
+                writer.close()
+            assert [(r.traffic, r.address, r.port, r.name, r.allowed) for r in records] == [
+                (Traffic.CONNECTION, "127.0.0.1", server.port, NAME, True)
+            ] * 3
+            assert (proxy.tunnels, proxy.refused, server.connections) == (3, 0, 3)
+
+    asyncio.run(scenario())
+
+
+def test_the_last_words_of_a_target_arrive_at_a_client_that_is_slow() -> None:
+    async def scenario() -> None:
+        last = servers.saying(*[b"x" * ECHO_BYTES] * 15, ask=False)
+        async with standing(last) as (_, proxy, server, _records):
+            code, reader, writer = await asked(proxy, head(proxy, f"{NAME}:{server.port}"))
+            assert code == 200
+            await asyncio.sleep(0.5)
+            heard = 0
+            while data := await reader.read(4096):
+                heard += len(data)
+            assert heard == 15 * ECHO_BYTES
+            writer.close()
+
+    asyncio.run(scenario())
+
+
+def test_other_targets_are_refused() -> None:
+    async def scenario() -> None:
+        async with standing() as (_, proxy, server, records), servers.tcp_server(echo) as other:
+            for target in (
+                f"{NAME}:{other.port}",
+                f"127.0.0.1:{other.port}",
+                f"127.0.0.2:{server.port}",
+                f"localhost:{server.port}",
+                f"{NAME}.:{server.port}",
+                f"{NAME}:0{server.port}",
+                f"x@{NAME}:{server.port}",
+                NAME,
+                "169.254.169.254:80",
+            ):
+                assert await status(proxy, head(proxy, target)) == 403, target
+            assert (server.connections, other.connections, records) == (0, 0, [])
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("credentials", ["", "posture:", ":", "posture:0000", "other:SECRET", "posture:SECRETx"])
+def test_nobody_else_may_use_it(credentials: str) -> None:
+    async def scenario() -> None:
+        async with standing() as (_, proxy, server, records):
+            given = credentials.replace("SECRET", urlsplit(proxy.url).password or "")
+            assert await status(proxy, head(proxy, f"{NAME}:{server.port}", credentials=given)) == 407
+            assert await status(proxy, f"CONNECT {NAME}:{server.port} HTTP/1.1\r\n\r\n".encode()) == 407
+            assert records == []
+
+    asyncio.run(scenario())
+
+
+def test_it_is_a_tunnel_and_no_other_proxy() -> None:
+    async def scenario() -> None:
+        async with standing() as (_, proxy, server, _records):
+            target = f"{NAME}:{server.port}"
+            assert await status(proxy, head(proxy, target, method="GET")) == 405
+            assert await status(proxy, head(proxy, f"http://{target}/", method="GET")) == 405
+            assert await status(proxy, head(proxy, target).replace(b"HTTP/1.1", b"HTTP/9")) == 400
+            assert await status(proxy, b"X" * 100_000) == 400
+            assert server.connections == 0
+
+    asyncio.run(scenario())
+
+
+@given(st.binary(max_size=200))
+def test_no_head_at_all_opens_it_without_the_secret(junk: bytes) -> None:
+    proxy = ConnectProxy(None, NAME, "127.0.0.1", 443, 5)  # type: ignore[arg-type]
+    assert proxy._judge(b"CONNECT " + junk + b"\r\n\r\n") in (400, 407)
+    assert proxy._judge(head(proxy, "x:1").replace(b"x:1", junk.replace(b"\r", b"").replace(b"\n", b""))) != 200
+
+
+def test_the_budget_is_the_end_of_it() -> None:
+    async def scenario() -> None:
+        async with standing(budget=2) as (_, proxy, server, records):
+            codes = [await status(proxy, head(proxy, f"{NAME}:{server.port}")) for _ in range(4)]
+            assert codes == [200, 200, 429, 429]
+            assert (server.connections, len(records)) == (2, 2)
+
+    asyncio.run(scenario())
+
+
+def test_what_the_door_says_is_what_the_client_hears() -> None:
+    async def scenario() -> None:
+        scope = desk.Loopback()
+        async with standing(scope=scope) as (_, proxy, server, _records):
+            scope.closed = True
+            assert await status(proxy, head(proxy, f"{NAME}:{server.port}")) == 403
+            assert [fault.code for fault in proxy.unseen] == ["E-SCOPE-011"]
+            scope.closed = False
+            proxy.port = free_port()
+            assert await status(proxy, head(proxy, f"{NAME}:{proxy.port}")) == 502
+            assert len(proxy.unseen) == 1, "a closed port has been seen"
+
+    asyncio.run(scenario())
+
+
+def test_a_tunnel_that_broke_is_known_though_the_client_only_sees_an_end() -> None:
+    async def scenario() -> None:
+        async with standing(servers.reset) as (_, proxy, server, _records):
+            code, reader, writer = await asked(proxy, head(proxy, f"{NAME}:{server.port}"))
+            writer.write(b"hello")
+            assert (code, await reader.read()) == (200, b"")
+            writer.close()
+            assert [fault.reason for fault in proxy.unseen] == [Reason.RESET]
+
+    asyncio.run(scenario())
+
+
+def test_a_target_that_floods_is_cut_at_the_bytes_of_its_asset() -> None:
+    async def scenario() -> None:
+        async with standing(servers.saying(*[b"x" * ECHO_BYTES] * 200, ask=False)) as (_, proxy, server, _records):
+            _code, reader, writer = await asked(proxy, head(proxy, f"{NAME}:{server.port}"))
+            heard = 0
+            while data := await reader.read(65_536):
+                heard += len(data)
+            writer.close()
+            assert heard < 100 * ECHO_BYTES
+            assert [fault.reason for fault in proxy.unseen] == [Reason.TRUNCATED]
+
+    asyncio.run(scenario())
+
+
+def test_an_address_that_was_not_vetted_gets_no_proxy() -> None:
+    async def scenario() -> None:
+        with pytest.raises(NotSeen) as caught:
+            async with connect_proxy(desk.broker().door(desk.task()), NAME, "127.0.0.9", 443, budget=1):
+                pass
+        assert caught.value.code == "E-SCOPE-023"
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("how", ["door", "block"])
+def test_it_ends_with_the_door_and_with_its_block(how: str) -> None:
+    async def scenario() -> None:
+        async with servers.tcp_server(servers.silent) as server:
+            broker = desk.broker()
+            door = broker.door(desk.task())
+            async with connect_proxy(door, NAME, "127.0.0.1", server.port, budget=9) as proxy:
+                code, reader, writer = await asked(proxy, head(proxy, f"{NAME}:{server.port}"))
+                assert code == 200
+                if how == "door":
+                    door.close()
+                    assert await reader.read() == b""
+                    with pytest.raises(OSError, match=r"refused|Connect"):
+                        await asyncio.open_connection("127.0.0.1", proxy.listening)
+            assert await reader.read() == b""
+            writer.close()
+            assert broker.governor.open == 0
+            with pytest.raises(OSError, match=r"refused|Connect"):
+                await asyncio.open_connection("127.0.0.1", proxy.listening)
+
+    asyncio.run(scenario())
+
+
+def test_a_client_that_leaves_while_it_waits_costs_no_connection() -> None:
+    async def scenario() -> None:
+        records: list[Decision] = []
+        async with servers.tcp_server(servers.silent) as server:
+            broker = desk.broker(desk.Loopback(limits=Limits(connections_per_address=1)), on_decision=records.append)
+            holder = await broker.door(desk.task()).connect("127.0.0.1", server.port)
+            door = broker.door(desk.task())
+            async with connect_proxy(door, NAME, "127.0.0.1", server.port, budget=9) as proxy:
+                _, writer = await asyncio.open_connection("127.0.0.1", proxy.listening)
+                writer.write(head(proxy, f"{NAME}:{server.port}"))
+                async with asyncio.timeout(30):
+                    while not door.waited.running:
+                        await asyncio.sleep(0.01)
+                    writer.close()
+                    while door.waited.running:
+                        await asyncio.sleep(0.01)
+                async with holder:
+                    pass
+            assert (len(records), server.connections) == (1, 1)
+
+    asyncio.run(scenario())
+
+
+# ---- the real sslyze
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "--update_trust_stores",
+        "-h",
+        "a b",
+        "a\nb",
+        "a{127.0.0.1}",
+        "a:1",
+        "[::1]",
+        "::1",
+        "",
+        "a..b",
+        "0x7f000001",
+        "2130706433",
+        "127.1",
+        "@file",
+        "ä.gov.example",
+        "x" * 64,
+        None,
+    ],
+)
+def test_what_is_no_host_name_is_no_argument(name: Any) -> None:
+    with pytest.raises(ValueError, match="no host name"):
+        sslyze_arguments(name, 443, ["certinfo"], "http://127.0.0.1:1/")
+
+
+@pytest.mark.parametrize(("port", "commands"), [(0, COMMANDS), (25, COMMANDS), ("443", COMMANDS), (True, COMMANDS)])
+def test_what_is_no_port_of_a_tls_server_is_none(port: Any, commands: Collection[str]) -> None:
+    with pytest.raises(ValueError, match="port"):
+        sslyze_arguments(NAME, port, commands, "http://127.0.0.1:1/")
+
+
+@pytest.mark.parametrize("commands", [[], ["http_headers"], ["certinfo", "update_trust_stores"], ["certinfo --x"]])
+def test_commands_are_ours(commands: Collection[str]) -> None:
+    with pytest.raises(ValueError, match="commands"):
+        sslyze_arguments(NAME, 443, commands, "http://127.0.0.1:1/")
+
+
+@given(st.text(), st.integers())
+def test_no_text_becomes_an_option(name: str, port: int) -> None:
+    try:
+        arguments = sslyze_arguments(name, port, ["certinfo"], "http://p:s@127.0.0.1:1/")
+    except ValueError:
+        return
+    assert re.fullmatch(r"[a-z0-9_][a-z0-9_.-]*:\d+", arguments[-1])
+    assert arguments[:-1] == sslyze_arguments(NAME, 443, ["certinfo"], "http://p:s@127.0.0.1:1/")[:-1]
+
+
+@asynccontextmanager
+async def tls_target(tmp_path: Path) -> AsyncIterator[servers.Seen]:
+    """openssl s_server, behind a forwarder that counts what reaches it."""
+    openssl = need("openssl", "openssl")
+    certificate = trustme.CA().issue_cert(NAME)
+    certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    behind = free_port()
+    argv: list[str | Path] = [
+        openssl,
+        "s_server",
+        "-accept",
+        f"127.0.0.1:{behind}",
+        "-cert",
+        tmp_path / "server.pem",
+        "-quiet",
+        "-www",
+    ]
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        onward, back = await asyncio.open_connection("127.0.0.1", behind)
+        try:
+            async with asyncio.timeout(60):
+                await asyncio.wait(
+                    [asyncio.ensure_future(copied(reader, back)), asyncio.ensure_future(copied(onward, writer))],
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+        finally:
+            back.close()
+
+    async def copied(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        try:
+            while data := await source.read(65_536):
+                sink.write(data)
+                await sink.drain()
+        except ConnectionError:
+            pass
+
+    with serve(argv, ready=("127.0.0.1", behind)):
+        async with servers.tcp_server(forward) as server:
+            yield server
+
+
+def test_sslyze_completes_through_the_door_alone(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        records: list[Decision] = []
+        async with tls_target(tmp_path) as server:
+            door = desk.broker(on_decision=records.append).door(desk.task(), seconds=120)
+            done = await run_sslyze(door, "127.0.0.1", server.port, COMMANDS, seconds=120)
+
+            assert done.ran.succeeded, done.ran
+            assert len(records) == server.connections == done.connections > 10
+            assert done.unseen == ()
+            (result,) = json.loads(done.ran.stdout)["server_scan_results"]
+            answers = {name: each["status"] for name, each in result["scan_result"].items()}
+            assert result["server_location"]["hostname"] == NAME
+            assert answers["certificate_info"] == answers["heartbleed"] == answers["robot"] == "COMPLETED"
+
+    asyncio.run(scenario())
+
+
+def test_a_budget_that_is_used_up_ends_its_connections_not_its_report(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with tls_target(tmp_path) as server:
+            door = desk.broker().door(desk.task(), seconds=120)
+            done = await run_sslyze(door, "127.0.0.1", server.port, COMMANDS, budget=3, seconds=120)
+            assert server.connections == done.connections == 3
+            assert done.unseen, "what it says of the rest is nothing"
+
+    asyncio.run(scenario())
+
+
+def test_a_dripping_server_does_not_outlast_the_deadline() -> None:
+    async def scenario() -> None:
+        drip = servers.saying(*[b"\x16"] * 600, every=0.2, ask=False)
+        async with servers.tcp_server(drip) as server:
+            door = desk.broker().door(desk.task(), seconds=120)
+            done = await run_sslyze(door, "127.0.0.1", server.port, ["certinfo"], seconds=3)
+            assert done.ran.end is End.DEADLINE
+            assert below() == []
+
+    asyncio.run(scenario())
+
+
+def test_the_kill_switch_ends_sslyze() -> None:
+    async def scenario() -> None:
+        async with servers.tcp_server(servers.silent) as server:
+            door = desk.broker().door(desk.task(), seconds=120)
+            task = asyncio.create_task(run_sslyze(door, "127.0.0.1", server.port, ["certinfo"], seconds=120))
+            async with asyncio.timeout(60):
+                while not server.connections:
+                    await asyncio.sleep(0.01)
+            secret_is_shown = [words for words in below() if any("posture:" in word for word in words)]
+            door.close()
+            with pytest.raises(NotSeen) as caught:
+                await task
+            assert caught.value.reason is Reason.STOPPED
+            assert below() == []
+            assert secret_is_shown == []
+
+    asyncio.run(scenario())
