@@ -3,8 +3,9 @@
     with_faults(Fault("sqlite", 17)) installs and counts; ``counts()`` says how many calls of each kind there were.
 
 Kinds: ``dial`` and ``wire`` (TCP and UDP sockets: made and connected, read and written), ``memory`` (a read finds none),
-``stat``, ``file`` and ``disk`` (files of the scan's own folder: looked at, opened and read, written and synced), ``sqlite`` and ``full`` (every
-statement and commit), ``child`` (processes). Sockets of the event loop itself and Python's own files are left alone.
+``stat``, ``file`` and ``disk`` (files of the scan's own folder: looked at, opened and read, written and synced),
+``sqlite`` and ``full`` (every statement and commit), ``child`` (processes). Sockets of the event loop itself and
+Python's own files are left alone.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ class Injection:
 
         def by_number(number: Any, *_args: Any, **_options: Any) -> bool:
             try:
-                target = os.readlink(f"/proc/self/fd/{number}")
+                target = str(Path(f"/proc/self/fd/{number}").readlink())
             except OSError:
                 return False
             return target.startswith(self._folder)

@@ -7,6 +7,7 @@ import contextlib
 import io
 from collections.abc import Callable
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -489,6 +490,6 @@ LINES = st.lists(
 def test_an_audit_trail_is_read_or_broken_and_searched_all_the_same(data: bytes) -> None:
     with contextlib.suppress(Broken):
         list(Chain(io.BytesIO(data)))
-    search(io.BytesIO(data), Asked(address="198.51.100.7"))
+    search(io.BytesIO(data), Asked(address=ip_address("198.51.100.7")))
     with contextlib.suppress(Broken):
         survey(io.BytesIO(data))

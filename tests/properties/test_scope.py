@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from ipaddress import ip_network
 from itertools import pairwise
@@ -208,11 +209,7 @@ def decided(scope: Scope, question: Question) -> str | None:
 
 
 def _numbered(written: Sequence[Letter]) -> list[Letter]:
-    return [Letter(**{**_fields(letter), "id": f"letter-{place}"}) for place, letter in enumerate(written)]
-
-
-def _fields(letter: Letter) -> dict[str, object]:
-    return {name: getattr(letter, name) for name in Letter.__dataclass_fields__}
+    return [replace(letter, id=f"letter-{place}") for place, letter in enumerate(written)]
 
 
 @settings(max_examples=800, deadline=None)
@@ -257,7 +254,7 @@ GENEROUS = Letter(
 )
 def test_a_generous_letter_grants_what_it_says_and_no_more(question: Question, lab: bool, permissive: bool) -> None:
     """Random letters refuse nearly everything; this one grants a good part of what it is asked."""
-    letter = Letter(**{**_fields(GENEROUS), "lab": permissive, "hosted": permissive})
+    letter = replace(GENEROUS, lab=permissive, hosted=permissive)
     expected = oracle.may_be_asked([letter], question, "UTC", lab=lab)
 
     assert ({decided(scope_of([letter], "UTC", lab=lab), question)} - {None}) == expected
@@ -265,7 +262,7 @@ def test_a_generous_letter_grants_what_it_says_and_no_more(question: Question, l
 
 @pytest.mark.parametrize("address", [each for each in ADDRESSES if oracle.number(each) is None])
 def test_odd_spellings_are_no_addresses_even_in_a_lab(address: str) -> None:
-    letter = Letter(**{**_fields(GENEROUS), "lab": True, "networks": ("0.0.0.0/1", "128.0.0.0/1", "::/1", "8000::/1")})
+    letter = replace(GENEROUS, lab=True, networks=("0.0.0.0/1", "128.0.0.0/1", "::/1", "8000::/1"))
     question = Question("www.gov.example", address, 443, "tcp", "client", datetime(2026, 6, 1, tzinfo=UTC))
 
     assert decided(scope_of([letter], "UTC", lab=True), question) is None
@@ -275,7 +272,7 @@ def test_odd_spellings_are_no_addresses_even_in_a_lab(address: str) -> None:
 @pytest.mark.parametrize("when", ["Sun 01:30-02:30", "Sat,Sun 23:30-00:30", "Daily 02:00-03:00", "Sun 00:00-24:00"])
 def test_a_blackout_follows_the_wall_clock_through_every_change_of_it(timezone: str, when: str) -> None:
     """Minute by minute through the days on which the clock of that place jumps."""
-    letter = Letter(**{**_fields(GENEROUS), "blackouts": ((when, CLASSES),)})
+    letter = replace(GENEROUS, blackouts=((when, CLASSES),))
     scope = scope_of([letter], timezone, lab=False)
     changes = _changes(timezone)
     assert len(changes) >= 2

@@ -245,7 +245,7 @@ class _Run:
         except PostureError:
             raise
         except MemoryError:
-            return self._unobserved(Reason.VANTAGE_LIMITED, "this machine is out of memory")
+            return self._unobserved(NotSeen(Reason.VANTAGE_LIMITED, "this machine is out of memory"))
         except Exception as fault:  # the one broad except of the probes: a bug costs its own answer, no other
             logger.exception("%s of %s failed", task.probe, task.asset)
             return self._unobserved(NotSeen(Reason.BUG, type(fault).__name__))

@@ -68,13 +68,14 @@ class AxfrAnswer:
 
     ``answer``: "transferred", "soa_only" (the SOA and nothing else), "refused" (REFUSED, NOTAUTH, NOTIMP, no records,
     or a clean close), "servfail", "closed", "timeout", "reset", "malformed" or "vantage_limited". ``digest`` is
-    "" when the zone went on past our caps.
+    "" when the zone went on past our caps. ``code``: of our own refusal to ask, or "".
     """
 
     address: str
     answer: str
     records: int = 0
     digest: str = ""
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,8 +40,9 @@ class HttpFacts(Facts):
 
     ``ended`` says why following stopped: "final" (not a redirect), "out_of_scope" (the next host is not
     ours to ask; the last hop's Location names it), "unseen" (a later hop gave no answer), "loop", "too_many".
-    ``why`` is the reason word of an unseen hop, "closed" when its port is. ``certificate`` as first met on https at the
-    scanned name: "trusted", "untrusted" or "" (plain http only); HSTS counts only on trusted ones.
+    ``why`` is the reason word of an unseen hop, "closed" when its port is; ``code`` that of our refusal to ask it.
+    ``certificate`` as first met on https at the scanned name: "trusted", "untrusted" or "" (plain http only); HSTS
+    counts only on trusted ones.
     """
 
     TYPE: ClassVar[str] = "http"
@@ -51,6 +52,7 @@ class HttpFacts(Facts):
     ended: str
     certificate: str = ""
     why: str = ""
+    code: str = ""
 
     @property
     def first(self) -> Hop:
@@ -67,7 +69,7 @@ class SecurityTxtFacts(Facts):
 
     ``path`` is where a 200 came from, or "" when both answered otherwise; ``status`` the one that decides: that of
     ``path``, else the well-known place's unless it said 404 or 410, else the old place's.
-    ``body`` is UTF-8 text, at most 32 kB. ``ended`` and ``why`` as in HttpFacts.
+    ``body`` is UTF-8 text, at most 32 kB. ``ended``, ``why`` and ``code`` as in HttpFacts.
     """
 
     TYPE: ClassVar[str] = "securitytxt"
@@ -79,3 +81,4 @@ class SecurityTxtFacts(Facts):
     ended: str = "final"
     url: str = ""
     why: str = ""
+    code: str = ""

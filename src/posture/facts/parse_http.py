@@ -69,7 +69,7 @@ def lost(ended: str, why: str) -> Reason | None:
     if ended == "final":
         return None
     if ended == "out_of_scope":
-        return Reason.OUT_OF_SCOPE
+        return Reason(why) if why else Reason.OUT_OF_SCOPE
     if ended == "unseen":
         return Reason.REFUSED_BY_TARGET if why in ("", "closed") else Reason(why)
     return Reason.MALFORMED  # a loop, or no end

@@ -25,7 +25,8 @@ class SmtpAnswer:
     word of posture.model.Reason: "temporary" (4xx), "timeout", "reset", "malformed", "vantage_limited", ...
     ``extensions``: EHLO keywords, upper case, sorted. ``starttls``: "offered", "not_offered" (after a complete
     250 EHLO reply), "masked" (something on the path overwrote a keyword) or "unclear". ``tls``: "accepted",
-    "refused" (alert or 5xx to STARTTLS), "unclear" or "" (not tried); ``version`` the TLS version agreed.
+    "refused" (alert or 5xx to STARTTLS), "unclear" or "" (not tried); ``version`` the TLS version agreed. ``code``: of
+    our own refusal to ask, or "".
     """
 
     address: str
@@ -34,6 +35,7 @@ class SmtpAnswer:
     starttls: str = "unclear"
     tls: str = ""
     version: str = ""
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,8 +103,8 @@ class Broker:
         return self.scope.decide(
             ministry=task.ministry,
             name=request.name,
-            address=request.address,
-            port=request.port,
+            address=request.address or None,
+            port=request.port if request.address else None,
             protocol=request.protocol,
             probe_class=task.probe_class,
             at=self.clock(),
@@ -234,7 +234,7 @@ class BrokerDoor:
             NotSeen: as connect(); MALFORMED or TRUNCATED for what is no whole HTTP answer.
         """
         location = parse_url(url)
-        addresses = await self._addresses(location.host)
+        addresses = await self._addresses(location)
         if address is not None:
             if address not in addresses:
                 raise _stranger(address, location.host)
@@ -284,25 +284,15 @@ class BrokerDoor:
         verified = tls.verifies(response.chain, location.host, broker.trust_store, broker.clock())
         return Response(response.url, response.status, response.headers, response.body, response.chain, verified)
 
-    async def _addresses(self, host: str) -> tuple[str, ...]:
+    async def _addresses(self, location: Location) -> tuple[str, ...]:
         """Where a host is: the task's own vetted addresses, a literal itself, else what our resolver says."""
+        host = location.host
         if host == self.task.name:
             return self.task.addresses
         if tls.is_address(host):
             return (host,)
         # Whether the name may be asked about at all comes before the question where it is.
-        refusal = self._broker.scope.decide(
-            ministry=self.task.ministry,
-            name=host,
-            address=None,
-            port=None,
-            protocol="tcp",
-            probe_class=self.task.probe_class,
-            at=self._broker.clock(),
-        )
-        if isinstance(refusal, Refusal):
-            self.refused = True
-            raise NotSeen(refusal.reason, refusal.text, refusal.code)
+        self._decide(Request(Traffic.CONNECTION, host, "", location.port, "tcp"))
         return await self.resolver.addresses(host)
 
     async def _connect(self, name: str, address: str, port: int, timeout: float) -> Stream:
@@ -408,7 +398,8 @@ class BrokerDoor:
     def _decide(self, request: Request) -> Grant:
         outcome = self._broker.decide(self.task, request)
         if isinstance(outcome, Grant):
-            self.granted[request] = None
+            if request.address:
+                self.granted[request] = None
             return outcome
         self.refused = True
         self._broker.record(self.task, request, outcome)

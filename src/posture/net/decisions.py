@@ -33,8 +33,10 @@ class Decider(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One thing to be sent. ``name`` is said on the wire, ``address`` dialled. ``connections`` is 1, or the budget of a
-    child process, whose connections we do not see one by one."""
+    """One thing to be sent. ``name`` is said on the wire, ``address`` dialled; "" while only the name is known.
+
+    ``connections`` is 1, or the budget of a child process, whose connections we do not see one by one.
+    """
 
     traffic: Traffic
     name: str

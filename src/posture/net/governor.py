@@ -110,7 +110,7 @@ class Window:
         )
 
     async def ready(self, spans: Sequence[tuple[int, float]]) -> None:
-        while (wait := self.wait(spans)) > 0:
+        while (wait := self.wait(spans)) > 0:  # noqa: ASYNC110 - it is time itself that is waited for
             await asyncio.sleep(wait)
 
     def take(self) -> None:

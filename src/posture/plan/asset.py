@@ -299,7 +299,8 @@ class AssetPlanner:
         if granted:
             literals = tuple(address for address in granted if address)[:most]
             refused = {a: str(d.reason) for a, d in decisions.items() if a and isinstance(d, Refusal)}
-            params = {**params, "refused": refused} if refused else params
+            codes = {a: d.code for a, d in decisions.items() if a and isinstance(d, Refusal)}
+            params = {**params, "refused": refused, "codes": codes} if refused else params
             self._add(probe, subject, name, literals, port, next(iter(granted.values())), params)
         else:
             refusal = next(decision for decision in decisions.values() if isinstance(decision, Refusal))

@@ -23,13 +23,14 @@ _USUAL = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """A chain of hops: ``last`` is the response it ended with, ``ended`` and ``why`` as in HttpFacts."""
+    """A chain of hops: ``last`` is the response it ended with, ``ended``, ``why`` and ``code`` as in HttpFacts."""
 
     hops: tuple[Hop, ...]
     last: Response
     ended: str
     why: str = ""
     certificate: str = ""
+    code: str = ""
 
 
 def start_url(task: Task, scheme: str, path: str = "/") -> str:
@@ -118,7 +119,7 @@ async def follow(visitor: Visitor, url: str, *, body_limit: int = 0) -> Followed
     asked = {url}
     certificate = _certificate(task, url, response, "")
     while (target := redirect_target(_raw_hop(response, url))) is not None:
-        ended, why = _may_go_on(target, asked, len(hops)), ""
+        ended, why, code = _may_go_on(target, asked, len(hops)), "", ""
         if not ended:
             asked.add(target)
             try:
@@ -128,9 +129,9 @@ async def follow(visitor: Visitor, url: str, *, body_limit: int = 0) -> Followed
             except NotSeen as unseen:
                 if unseen.reason is Reason.RATE_LIMITED:
                     raise
-                ended, why = ("out_of_scope", unseen.reason) if unseen.code else ("unseen", unseen.reason)
+                ended, why, code = "out_of_scope" if unseen.code else "unseen", unseen.reason, unseen.code or ""
         if ended:
-            return Followed(tuple(hops), response, ended, why, certificate)
+            return Followed(tuple(hops), response, ended, why, certificate, code)
         url = target
         hops.append(_hop(response, url))
         certificate = _certificate(task, url, response, certificate)
@@ -165,7 +166,7 @@ async def observe(task: Task, door: Door) -> HttpFacts:
     """Raises NotThere (the port is closed) and NotSeen for the first hop."""
     scheme = str(task.params["scheme"])
     seen = await follow(Visitor(task, door), start_url(task, scheme))
-    return HttpFacts(scheme, seen.hops, seen.ended, seen.certificate, seen.why)
+    return HttpFacts(scheme, seen.hops, seen.ended, seen.certificate, seen.why, seen.code)
 
 
 PROBE = Probe("http", HttpFacts, ProbeClass.CLIENT, observe, deadline=60.0)

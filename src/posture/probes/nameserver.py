@@ -50,7 +50,11 @@ async def observe(task: Task, door: Door) -> NameserverFacts:
 async def observe_axfr(task: Task, door: Door) -> AxfrFacts:
     """AXFR over TCP at every address (RFC 5936). Of a zone that comes only the number of records and a digest stay."""
     answers = await asyncio.gather(*(_transfer(door, address, task.name) for address in task.addresses))
-    refused = (AxfrAnswer(address, reason) for address, reason in task.params.get("refused", {}).items())
+    codes = task.params.get("codes", {})
+    refused = (
+        AxfrAnswer(address, reason, code=codes.get(address, ""))
+        for address, reason in task.params.get("refused", {}).items()
+    )
     return AxfrFacts(str(task.params["server"]), tuple(sorted((*answers, *refused), key=_address)))
 
 

@@ -56,6 +56,7 @@ def _facts(seen: Followed, path: str) -> SecurityTxtFacts:
         ended=seen.ended,
         url=seen.hops[-1].url,
         why=seen.why,
+        code=seen.code,
     )
 
 

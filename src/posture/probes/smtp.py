@@ -49,9 +49,9 @@ async def observe(task: Task, door: Door) -> SmtpFacts:
         except NotSeen as unseen:
             if unseen.reason is Reason.RATE_LIMITED and not unseen.code:
                 raise
-            answers.append(SmtpAnswer(address, str(unseen.reason)))
+            answers.append(SmtpAnswer(address, str(unseen.reason), code=unseen.code or ""))
             refusals += [unseen] if unseen.reason in _NOT_ASKED else []
-    answers += [SmtpAnswer(address, reason) for address, reason in sorted(task.params.get("refused", {}).items())]
+    answers += _refused(task)
     if refusals and len(refusals) == len(task.addresses):
         raise refusals[0]
     return SmtpFacts(task.name, tuple(answers))
@@ -198,15 +198,23 @@ def _held(known: Sequence[SmtpFacts]) -> dict[str, SmtpAnswer]:
 def _left(task: Task, known: Sequence[SmtpFacts]) -> Task | None:
     held = _held(known)
     addresses = tuple(address for address in task.addresses if address not in held)
-    params = {name: value for name, value in task.params.items() if name != "refused"}
+    params = {name: value for name, value in task.params.items() if name not in ("refused", "codes")}
     return replace(task, addresses=addresses, params=params) if addresses else None
 
 
 def _joined(task: Task, known: Sequence[SmtpFacts]) -> SmtpFacts:
     """The task's own addresses, and those that may not be asked in its name."""
     answers = {one.address: one for facts in known for one in facts.answers} | _held(known)
-    refused = (SmtpAnswer(address, reason) for address, reason in sorted(task.params.get("refused", {}).items()))
-    return SmtpFacts(task.name, (*(answers[address] for address in task.addresses), *refused))
+    return SmtpFacts(task.name, (*(answers[address] for address in task.addresses), *_refused(task)))
+
+
+def _refused(task: Task) -> list[SmtpAnswer]:
+    """The addresses that the plan left out, each with the reason and the code of its refusal."""
+    codes = task.params.get("codes", {})
+    return [
+        SmtpAnswer(address, reason, code=codes.get(address, ""))
+        for address, reason in sorted(task.params.get("refused", {}).items())
+    ]
 
 
 PROBES = (Probe("smtp", SmtpFacts, ProbeClass.CLIENT, observe, deadline=60.0, parts=Parts(_work, _left, _joined)),)

@@ -6,7 +6,20 @@ from importlib import resources
 
 from posture.errors import UsageError
 
-NAMES = ("inventory", "plan", "runs", "findings", "drift", "trend", "scorecard", "controls", "errors", "export", "stop", "audit")
+NAMES = (
+    "inventory",
+    "plan",
+    "runs",
+    "findings",
+    "drift",
+    "trend",
+    "scorecard",
+    "controls",
+    "errors",
+    "export",
+    "stop",
+    "audit",
+)
 
 
 def schema(name: str) -> str:

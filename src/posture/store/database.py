@@ -37,7 +37,9 @@ def connect_read(path: Path) -> sqlite3.Connection:
         connection = _read_only(path)
         if not _is_made(connection):
             connection.close()
-            raise UsageError(f"no such database: {path} is still empty. Run 'posture scan' first, or name one with --db.")
+            raise UsageError(
+                f"no such database: {path} is still empty. Run 'posture scan' first, or name one with --db."
+            )
         _check_identity(path, connection)
     except sqlite3.Error as fault:
         raise store_error(path, fault) from fault

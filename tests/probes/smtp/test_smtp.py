@@ -283,12 +283,15 @@ def test_postfix(postfix: Place) -> None:
 def test_an_address_that_may_not_be_asked_stays_in_the_facts() -> None:
     async def ask() -> SmtpFacts:
         async with scripted(talk("220 ready\r\n", "250 mx\r\n")) as place:
-            asked = replace(task(A), params={**task(A).params, "refused": {B: "out_of_scope"}})
+            asked = replace(task(A), params={**task(A).params, "refused": {B: "out_of_scope"}, "codes": {B: "E-SCOPE-020"}})
             found = await SMTP.observe(asked, LoopbackDoor({(A, 25): place}))
             assert isinstance(found, SmtpFacts)
             return found
 
-    assert [(one.address, one.state) for one in asyncio.run(ask()).answers] == [(A, "greeted"), (B, "out_of_scope")]
+    assert [(one.address, one.state, one.code) for one in asyncio.run(ask()).answers] == [
+        (A, "greeted", ""),
+        (B, "out_of_scope", "E-SCOPE-020"),
+    ]
 
 
 def in_turns(*conversations: Conversation) -> Conversation:

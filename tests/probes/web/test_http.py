@@ -114,6 +114,7 @@ def test_another_host_that_is_not_granted_is_not_asked(tmp_path: Path, location:
     facts = Site({ROOT: moved(location)}, tmp_path, beyond=beyond).ask("https")
 
     assert (len(facts.hops), facts.ended, facts.why) == (1, "out_of_scope", "out_of_scope")
+    assert facts.code == "E-SCOPE-010"
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def axfr(case: Case) -> Verdict:
     in_reach = [one for one in facts.answers if one.answer != "vantage_limited"]
     for one in in_reach:
         if one.answer in UNSEEN:
-            raise case.unknown(UNSEEN[one.answer], one.address)
+            raise case.unknown(UNSEEN[one.answer], one.address, one.code or None)
     if not in_reach:
         raise case.unknown(Reason.VANTAGE_LIMITED, f"{facts.name} could not be asked")
     confidence = Confidence.CONFIRMED if len(in_reach) == len(facts.answers) else Confidence.PROBABLE

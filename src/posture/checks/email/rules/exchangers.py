@@ -100,7 +100,7 @@ def _settle(case: Case, answers: tuple[SmtpAnswer, ...] | list[SmtpAnswer], good
     beyond_us = [one for one in unseen if one.state == Reason.VANTAGE_LIMITED]
     if unseen and (len(beyond_us) < len(unseen) or not good):
         silent = next((one for one in unseen if one not in beyond_us), unseen[0])
-        raise case.unknown(_reason(silent), silent.address)
+        raise case.unknown(_reason(silent), silent.address, silent.code or None)
     return Confidence.PROBABLE if beyond_us else Confidence.CONFIRMED
 
 

@@ -141,7 +141,7 @@ def _require_decided(case: Case, facts: HttpFacts, target: str) -> None:
     onward = redirect_target(facts.final)
     reason = lost(facts.ended, facts.why)
     if reason and not _is_https(onward or target):
-        raise case.unknown(reason, f"redirects to {host_of(onward or target)}: {facts.ended}")
+        raise case.unknown(reason, f"redirects to {host_of(onward or target)}: {facts.ended}", facts.code or None)
 
 
 def _is_https(url: str) -> bool:
@@ -176,7 +176,7 @@ def _require_last(case: Case, facts: HttpFacts, last: Hop) -> None:
     if reason and last is facts.final and onward and host_of(onward) == _own_host(case):
         endless = facts.ended in ("loop", "too_many")
         if endless or (facts.ended == "unseen" and _is_https(onward)):
-            raise case.unknown(reason, f"redirects: {facts.ended}")
+            raise case.unknown(reason, f"redirects: {facts.ended}", facts.code or None)
 
 
 def _judged_age(case: Case, value: str) -> Verdict:

@@ -47,7 +47,7 @@ def _final_page(case: Case, facts: HttpFacts) -> Hop:
         Missing: it is not ours to see, or was not seen.
     """
     if reason := lost(facts.ended, facts.why):
-        raise case.unknown(reason, facts.ended)
+        raise case.unknown(reason, facts.ended, facts.code or None)
     if reason := declined(facts.final.status):
         raise case.unknown(reason, f"status {facts.final.status}")
     return facts.final

@@ -36,7 +36,7 @@ def securitytxt(case: Case) -> Verdict:
 def _require_answer(case: Case, facts: SecurityTxtFacts) -> None:
     """Raises Missing unless the place was found, or is clearly empty."""
     if reason := lost(facts.ended, facts.why):
-        raise case.unknown(reason, facts.ended)
+        raise case.unknown(reason, facts.ended, facts.code or None)
     if facts.status not in _GONE and (reason := declined(facts.status)):
         raise case.unknown(reason, f"status {facts.status}")
 
