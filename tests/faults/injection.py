@@ -147,7 +147,7 @@ class Injection:
             statement()
             return connect(*args, **{**options, "factory": Connection})
 
-        sqlite3.connect = connected  # type: ignore[assignment]  # the same call, of another class
+        sqlite3.connect = connected
 
 
 def _reset() -> BaseException:
