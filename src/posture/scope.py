@@ -281,7 +281,7 @@ class Scope:
                 return _refuse(
                     BLACKOUT,
                     f"{authorisation.id} has a blackout for {question.probe_class}: {blackout.when} ({self._zone.key}). "
-                    "Scan outside of it; 'posture scan --resume' goes on with what is left.",
+                    "Scan again outside of it; --asset or --ministry asks only what is missing.",
                     authorisation,
                 )
         return None

@@ -102,6 +102,25 @@ def test_a_trail_that_was_moved_away_is_pointed_to(desk: Desk) -> None:
     assert said.endswith("An older one, up to record 41, was moved away: ask it with --audit FILE.")
 
 
+def test_without_a_time_too_a_trail_that_was_moved_away_is_pointed_to(desk: Desk) -> None:
+    desk.remembered.append(Head(41, "ab" * 32))
+    with desk.scan():
+        pass
+    said = told(desk)["answer"]
+
+    assert said.startswith("No: nothing was sent to 198.51.100.7 (America/St_Lucia); the trail covers ")
+    assert said.endswith(
+        "this trail says nothing. An older one, up to record 41, was moved away: ask it with --audit FILE."
+    )
+
+
+def test_a_trail_of_one_moment(desk: Desk) -> None:
+    with desk.scan():
+        pass
+
+    assert "; the trail covers 2026-11-24 08:0" in told(desk)["answer"]
+
+
 def test_a_time_to_come(kept: Desk) -> None:
     said = told(kept, whole_day(date(2027, 1, 1), ZONE))["answer"]
 

@@ -64,6 +64,13 @@ def test_yes_it_was(scanned: Scanned, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(said.out.splitlines()) < 40  # one screen, of three scans
 
 
+def test_an_address_is_said_in_its_ordinary_spelling(scanned: Scanned) -> None:
+    said = scanned.ask("audit", "show", "--address", f"[::ffff:{AT_PORTAL}]", "--format", "json").document
+
+    assert said["asked"]["address"] == AT_PORTAL
+    assert f"to {AT_PORTAL} by " in said["answer"]
+
+
 def test_yes_as_json_counts_what_the_trail_says(scanned: Scanned) -> None:
     document = scanned.ask("audit", "show", "--address", AT_PORTAL, "--format", "json").document
     said = [each for each in records(scanned) if each["kind"] == "decision" and each["address"] == AT_PORTAL]
@@ -220,6 +227,15 @@ def test_a_changed_record_is_named_and_1(kept: Scanned) -> None:
 
     assert said.code == 1
     assert "record 42 (line 42) does not follow from the one before it" in said.out
+
+
+def test_a_damaged_database_beside_it_takes_nothing_from_a_trail(kept: Scanned) -> None:
+    (kept.folder / "posture.db").write_bytes(b"no database any more")
+    said = posture("verify", "--audit", trail_of(kept))
+
+    assert said.code == 0
+    assert "consistent" in said.out
+    assert "cannot be asked whether the end is missing: " in said.out
 
 
 def test_a_cut_trail_beside_its_database_is_1(kept: Scanned) -> None:

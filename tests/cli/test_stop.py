@@ -120,6 +120,12 @@ def test_status_lists_what_is_in_force(elsewhere: Path) -> None:
     assert document["orders"] == orders(elsewhere)
 
 
+def test_status_in_the_wrong_folder_is_doubted(elsewhere: Path) -> None:
+    assert "warning: there is no database" in posture("stop", "--status").err
+    (elsewhere / "posture.db").touch()
+    assert posture("stop", "--status").err == ""
+
+
 def test_status_of_a_file_scribbled_by_hand_is_inert(elsewhere: Path) -> None:
     (elsewhere / "posture.db.stop").write_bytes(b"\x1b]0;owned\x07 now! \xff")
     said = posture("stop", "--status")

@@ -5,6 +5,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any, ClassVar
 
 import pytest
@@ -15,7 +16,8 @@ from posture.facts import Facts
 from posture.inventory.records import Limits
 from posture.model import Absent, AbsentCause, Answer, NotSeen, NotThere, Observed, ProbeClass, Reason, Unobserved
 from posture.net.broker import Broker
-from posture.probes.base import Door, Probe
+from posture.probes.base import Door, Parts, Probe
+from posture.stop import Orders
 from posture.task import Task
 from tests.lab import free_port
 from tests.net import desk, servers
@@ -111,6 +113,39 @@ def test_a_bug_of_one_probe_is_logged_and_hurts_nobody_else(caplog: pytest.LogCa
         pairs = warped(collect([desk.task(asset="bad", name="bad"), desk.task(asset="ok", name="ok")], probe(buggy)))
     assert reasons(pairs) == {Reason.BUG: 1, "Observed": 1}
     assert "ZeroDivisionError: oops" in caplog.text
+
+
+def test_a_bug_where_answers_are_joined_costs_that_answer_and_does_not_keep_the_run_waiting() -> None:
+    async def fine(_: Task, __: Door) -> Facts:
+        return Banner("fine")
+
+    def joined(task: Task, _: Sequence[Any]) -> Facts:
+        if task.asset == "bad":
+            raise KeyError("oops")
+        return Banner("joined")
+
+    parts = Parts(lambda _: "the same", lambda _task, _known: None, joined)
+    probes = {"test": replace(probe(fine)["test"], parts=parts)}
+    tasks = [desk.task(asset=name, name=f"{name}.gov.example") for name in ("first", "bad", "ok")]
+    pairs = warped(collect(tasks, probes))
+    assert [answer.reason for answer in [answers(pairs)["bad"]] if isinstance(answer, Unobserved)] == [Reason.BUG]
+    assert reasons(pairs) == {Reason.BUG: 1, "Observed": 2}
+
+
+def test_a_fault_that_belongs_to_no_answer_ends_the_run() -> None:
+    looks = count()
+
+    def orders() -> Orders:
+        if next(looks) == 1:  # the first is the watch's
+            raise OSError(5, "Input/output error")
+        return Orders()
+
+    async def scenario() -> None:
+        with pytest.raises(OSError, match="Input/output"):
+            async with asyncio.timeout(100.0):
+                await collect([desk.task()], orders=orders)
+
+    warped(scenario())
 
 
 def test_a_probe_that_waits_for_something_else_is_ended_at_its_deadline() -> None:
@@ -227,6 +262,23 @@ def test_dead_and_dripping_hosts_do_not_hold_up_the_others() -> None:
 
     with servers.blackhole() as silent:
         warped(scenario(silent))
+
+
+def test_a_silent_address_with_many_names_does_not_hold_up_the_others() -> None:
+    async def scenario() -> None:
+        reply = servers.saying(b"x", ask=False)
+        async with servers.tcp_server(servers.silent) as bad, servers.tcp_server(reply, "127.0.0.2") as good:
+            tasks = [desk.task(asset=f"h{n}", name=f"h{n}.gov.example", port=bad.port) for n in range(300)]
+            tasks += [
+                desk.task(asset=f"g{n}", addresses=("127.0.0.2",), port=good.port, params={"n": n}) for n in range(9)
+            ]
+            seen: list[tuple[str, float]] = []
+            async for task, _ in run(tasks, probe(), desk.broker(desk.Loopback(limits=Limits()))):
+                seen.append((task.asset, now()))
+        assert len(seen) == len(tasks)
+        assert all(at < 5.0 for asset, at in seen if asset.startswith("g"))
+
+    warped(scenario())
 
 
 def test_the_clock_of_an_asset_ends_its_probes_and_no_other_asset() -> None:

@@ -211,3 +211,67 @@ def test_a_closed_port_is_told_to_all_who_share_it() -> None:
         assert [one.connections for one in records.decisions] == [1, 0]
 
     warped(scenario())
+
+
+# ---- what one asset has used up is no answer to another
+
+
+def _one_exchanger_of_two_zones() -> tuple[Task, Task]:
+    hostile = task("smtp", 25, asset="hostile.gov.example", **MX)
+    return hostile, replace(hostile, asset="good.gov.example")
+
+
+@pytest.mark.parametrize("spent", ["time", "bytes"])
+def test_an_exchanger_is_asked_again_when_the_zone_that_asked_first_had_used_itself_up(spent: str) -> None:
+    async def scenario() -> None:
+        slow = servers.saying(b"220 mx\r\n", b"250 mx\r\n", every=1.0, ask=False)
+        async with servers.tcp_server(slow) as mail, servers.tcp_server(servers.silent, "127.0.0.2") as web:
+            ports = (LabPort(HERE, 25, mail.port, "tcp"), LabPort("127.0.0.2", 80, web.port, "tcp"))
+            broker = desk.broker(lab_ports=ports)
+            hostile, good = _one_exchanger_of_two_zones()
+            first = task("http", 80, asset=hostile.asset, addresses=("127.0.0.2",), params={"scheme": "http"})
+            if spent == "bytes":
+                broker.budget(hostile).left = 0
+            seconds = 5.0 if spent == "time" else 60.0
+            found = run([first, hostile, good], ALL_PROBES, broker, workers=1, asset_deadline=seconds)
+            said = {(asked.asset, asked.probe): answer async for asked, answer in found}
+        reasons = {"time": Reason.DEADLINE, "bytes": Reason.RATE_LIMITED}
+        assert _reason(said[hostile.asset, "smtp"]) == reasons[spent]
+        assert _states(said[good.asset, "smtp"]) == [(HERE, "greeted")]
+
+    warped(scenario())
+
+
+def test_an_exchanger_that_uses_up_its_own_share_of_time_is_not_asked_for_every_zone() -> None:
+    async def scenario() -> None:
+        async with servers.tcp_server(servers.greeting_then_silent) as mail:
+            probe = replace(ALL_PROBES["smtp"], deadline=10.0)
+            broker = desk.broker(lab_ports=(LabPort(HERE, 25, mail.port, "tcp"),))
+            found = [answer async for _, answer in run(_one_exchanger_of_two_zones(), {"smtp": probe}, broker)]
+            assert [_reason(answer) for answer in found] == [Reason.DEADLINE] * 2
+            assert mail.connections == 1
+
+    warped(scenario())
+
+
+def test_a_port_of_which_the_first_host_had_nothing_left_to_ask_is_asked_again_for_the_next() -> None:
+    async def scenario() -> None:
+        async with servers.tcp_server(saying_now(b"SSH-2.0-x\r\n")) as server:
+            broker = desk.broker(lab_ports=(LabPort(HERE, 22, server.port, "tcp"),))
+            tasks = [_sweep("a.gov.example", "finance", [22]), _sweep("b.gov.example", "finance", [22])]
+            broker.budget(tasks[0]).left = 0
+            said = {asked.asset[0]: answer async for asked, answer in run(tasks, ALL_PROBES, broker)}
+        assert [_services(said[host]) for host in "ab"] == [{22: ""}, {22: "ssh"}]
+
+    warped(scenario())
+
+
+def _services(answer: Answer) -> dict[int, str]:
+    assert isinstance(answer, Observed)
+    assert isinstance(answer.facts, PortsFacts)
+    return {one.port: one.service for one in answer.facts.ports}
+
+
+def _reason(answer: Answer) -> Reason:
+    assert isinstance(answer, Unobserved)
+    return answer.reason

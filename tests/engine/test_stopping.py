@@ -72,7 +72,7 @@ def test_fifty_tarpits_are_cut_off_and_those_that_wait_for_a_turn_too(order: Ord
             tasks = [desk.task(asset=f"v{n}", port=server.port, params={"n": n}) for n in range(200)]
             switch = Switch()
             switch.throw(3.0, order)
-            pairs = await switched(tasks, switch)
+            pairs = await switched(tasks, switch, at_one_address=200)
             assert reasons(pairs) == {Reason.STOPPED: 200}
             assert codes(pairs) == {(Reason.STOPPED, code)}
             assert now() < 5.0

@@ -27,8 +27,11 @@ class Row:
 
     @property
     def allowed(self) -> frozenset[Reason]:
+        named = frozenset(map(Reason, self.reasons.split()))
         late = {Reason.TIMEOUT, Reason.DEADLINE} if self.busy else set()
-        return frozenset(map(Reason, self.reasons.split())) | late
+        # Whoever resets us again and again is left alone, and then it is we who did not ask.
+        polite = {Reason.RATE_LIMITED} if Reason.RESET in named else set()
+        return named | late | polite
 
 
 # ---- what a row may decide, by what the server said
@@ -81,7 +84,7 @@ ROWS: dict[str, Row] = {
     "tls.reset_midway": Row("reset"),
     "tls.reset_after_hello": Row("malformed reset", ONLY_12),
     "tls.flaky": Row("rate_limited refused_by_target reset", busy=True),
-    "tls.flaky_but_real": Row("rate_limited reset", SERVED + CERTIFICATE + HTTPS + PAGE + NO_HSTS + NO_TXT),
+    "tls.flaky_but_real": Row("rate_limited reset", SERVED + CERTIFICATE + HTTPS + PAGE + NO_HSTS + NO_TXT, busy=True),
     "tls.late": Row("", SERVED + CERTIFICATE + HTTPS + PAGE + NO_HSTS + NO_TXT, busy=True),
     "tls.renegotiates_without_end": Row(
         "reset",
@@ -93,7 +96,7 @@ ROWS: dict[str, Row] = {
     ),
     "tls.half_closes": Row("refused_by_target reset"),
     "tls.drip": Row("timeout", busy=True),
-    "tls.drip_alerts": Row("reset", busy=True),
+    "tls.drip_alerts": Row("refused_by_target reset", busy=True),
     "tls.echo": Row("malformed"),
     "tls.plain_http": Row("malformed"),
     "tls.ssh_banner": Row("malformed"),
@@ -211,7 +214,7 @@ ROWS: dict[str, Row] = {
     "http.body_for_ever": Row("", PAGE + NO_HSTS + NO_TXT + CLEAR, busy=True),
     "http.chunks_for_ever": Row("", PAGE + NO_HSTS + NO_TXT + CLEAR, busy=True),
     "http.trailers_for_ever": Row("malformed", PAGE + NO_HSTS + CLEAR, busy=True),
-    "http.chunk_size_of_a_megabyte": Row("malformed", PAGE + NO_HSTS + CLEAR),
+    "http.chunk_size_of_a_megabyte": Row("malformed", PAGE + NO_HSTS + CLEAR, busy=True),
     "http.negative_chunk": Row("malformed", PAGE + NO_HSTS + CLEAR),
     "http.length_too_long": Row("malformed truncated", PAGE + NO_HSTS + CLEAR),
     "http.length_negative": Row("malformed"),

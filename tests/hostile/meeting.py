@@ -21,7 +21,7 @@ import pytest
 
 from posture.checks import Declared, Reference
 from posture.engine.local import run
-from posture.facts.dns import RESOLVED, DelegationFacts, HostAddresses, MxFacts, MxRecord, SpfFacts
+from posture.facts.dns import RESOLVED, HostAddresses, MxFacts, MxRecord, SpfFacts
 from posture.inventory.records import Authorisation, Inventory, LabPort, Limits, Ministry, Operator, State
 from posture.judge import Docket, judge
 from posture.model import Answer, Finding, Observed, ProbeClass, endpoint
@@ -38,14 +38,13 @@ from posture.range.listening import TcpPort
 from posture.scope import Scope
 from posture.task import Task
 from tests.lab import hostile_certificates as certificates
-from tests.lab.hostile import HOSTILE, HTTP
-from tests.lab.misbehaviour import INJECTION
+from tests.lab.hostile import HOSTILE
 
-ASSET_SECONDS = 8.0
-# Of the time to connect (5 s): silence ends after 2 s instead of 10, a connection after 4 s instead of 20.
-IDLE_FACTOR, LIFETIME_FACTOR = 0.4, 0.8
-RESOLVER_TCP_SECONDS = 1.0
-AT_ONCE = 60
+ASSET_SECONDS = 20.0
+# Of the time to connect (5 s): silence ends after 4 s instead of 10, a connection after 7 s instead of 20.
+IDLE_FACTOR, LIFETIME_FACTOR = 0.8, 1.4
+RESOLVER_TCP_SECONDS = 3.0
+AT_ONCE = 30
 CLOSED_AT = "127.0.21.1"
 _FAST = Limits(
     connections_per_address=50,
@@ -150,7 +149,7 @@ async def _standing(name: str, address: str, closed: int) -> AsyncIterator[_Plac
 
 
 async def _meet(place: _Place) -> Met:
-    resolver = RunResolver(place.address, place.leads.get(53, place.closed), tries=(0.7, 0.7))
+    resolver = RunResolver(place.address, place.leads.get(53, place.closed), tries=(1.5, 1.5))
     broker = Broker(
         Scope(_inventory(place), lab=True),
         Governor(),
@@ -245,6 +244,3 @@ def _judged(place: _Place, answers: Mapping[Question, Answer]) -> tuple[Finding,
     docket = Docket("lab", declared, {**known, **answers})
     findings = judge(docket, load_policy(), now, reference=Reference(roots, "lab", private_roots=True), lab=True)
     return tuple(each for each in findings if place.kind != "smtp" or not each.control.startswith("mail.spf"))
-
-
-__all__ = ["HTTP", "INJECTION", "DelegationFacts", "Met", "meet"]

@@ -29,7 +29,7 @@ GREEDY = (
         if any(word in name for word in ("thousand", "hundred", "megabyte", "kilobyte"))
     ),
     *("dns.text_of_empty_strings", "chain.leaf_fifty_times", "cert.huge_rsa_key", "banner.redis_nested_arrays"),
-    *("tls.drip", "http.drip_body", "smtp.drip_greeting", "dnstcp.drip", "banner.drip", "tls.silent", "smtp.busy"),
+    *("tls.drip", "http.drip_body", "banner.drip", "tls.silent", "smtp.busy"),
 )
 # When and by which run something was seen differs from scan to scan; all else must not.
 _TIMES = ("observed_at", "first_seen", "last_seen")

@@ -66,6 +66,17 @@ def test_the_scope_is_asked_for_each_connection_with_all_that_matters() -> None:
     warped(scenario())
 
 
+def test_a_name_server_is_decided_by_its_own_name() -> None:
+    async def scenario() -> None:
+        scope = desk.Loopback()
+        params = {"nameserver_of": "www.finance.gov.example", "server": "ns.finance.gov.example"}
+        async with servers.tcp_server(servers.hang_up) as server:
+            await desk.broker(scope).door(desk.task(params=params)).sweep("127.0.0.1", server.port)
+        assert [each["name"] for each in scope.asked] == ["ns.finance.gov.example"]
+
+    warped(scenario())
+
+
 def test_a_refusal_sends_nothing_and_keeps_its_code() -> None:
     async def scenario() -> None:
         async with servers.tcp_server(servers.silent) as server:

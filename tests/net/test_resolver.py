@@ -14,7 +14,7 @@ from posture.net.resolver import RunResolver, ask_server, parse_name, system_res
 from tests.lab import free_port, need, serve
 from tests.net import desk, servers
 from tests.net.dnsd import NameServer, Script, answer, name_server, nodata, nxdomain
-from tests.net.warp import warped
+from tests.net.warp import now, warped
 
 WWW = "www.gov.example"
 
@@ -312,6 +312,43 @@ def test_a_server_is_asked_through_the_door_and_its_answer_returned_as_it_is() -
             message = await ask_server(door, "127.0.0.1", "gov.example", "SOA", tcp=True)
             assert message.flags & dns.flags.AA
             assert server.over_tcp == 1
+
+    warped(scenario())
+
+
+def test_zones_whose_servers_are_silent_do_not_use_up_the_time_of_another() -> None:
+    async def scenario() -> None:
+        def script(query: dns.message.Message, _: bool) -> dns.message.Message | None:
+            return None if "hostile" in str(query.question[0]) else nodata(query)
+
+        async with name_server(script) as server:
+            broker = desk.broker(resolver=RunResolver("127.0.0.1", server.port, in_flight=2))
+            hostile, good = (broker.door(desk.task(asset=name)) for name in ("hostile.example", "good.example"))
+            asking = [asyncio.ensure_future(hostile.resolver.ask(f"h{n}.hostile.example", "A")) for n in range(20)]
+            await asyncio.sleep(0.1)
+            for n in range(5):
+                assert (await good.resolver.ask(f"g{n}.good.example", "A")).status == "nodata"
+            assert now() > 31.0
+            assert good.clock.elapsed == pytest.approx(0.0)
+            assert good.waited.elapsed == pytest.approx(now() - 0.1)
+            assert not good.clock.running
+            assert not good.waited.running
+            ends = await asyncio.gather(*asking, return_exceptions=True)
+        assert [end.reason for end in ends if isinstance(end, NotSeen)] == [Reason.DEADLINE] * 20
+
+    warped(scenario())
+
+
+def test_a_question_of_ones_own_that_is_not_answered_ends_with_the_clock() -> None:
+    async def scenario() -> None:
+        async with name_server(lambda _query, _tcp: None) as server:
+            broker = desk.broker(resolver=RunResolver("127.0.0.1", server.port))
+            door, patient = (broker.door(desk.task(), seconds=seconds) for seconds in (6.0, 60.0))
+            asking = [asyncio.ensure_future(each.resolver.addresses(WWW)) for each in (door, patient)]
+            ends = await asyncio.gather(*asking, return_exceptions=True)
+            assert [end.reason for end in ends if isinstance(end, NotSeen)] == [Reason.DEADLINE, Reason.TIMEOUT]
+            assert door.clock.elapsed == pytest.approx(6.0)
+            assert patient.clock.elapsed == pytest.approx(10.0)
 
     warped(scenario())
 

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import select
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -174,3 +177,14 @@ def test_a_lie_about_length_reserves_nothing() -> None:
 def test_a_reset_at_once_is_a_reset_and_no_silence() -> None:
     assert tcp.unreachable(ConnectionResetError(104, "reset"), "192.0.2.7").reason is Reason.RESET
     assert tcp.unreachable(OSError(113, "no route to host"), "192.0.2.7").reason is Reason.TIMEOUT
+
+
+def test_a_refusal_whose_error_was_read_already_is_no_connection() -> None:
+    """On a busy machine the loop reads it in the same round in which the time ends; it can be read only once."""
+    with socket.socket() as refused:
+        refused.setblocking(False)
+        refused.connect_ex(("127.0.0.1", free_port()))
+        select.select([], [refused], [], 10)
+        assert refused.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
+
+        assert tcp._connect_state(refused) is None

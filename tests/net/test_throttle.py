@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from asyncio import StreamReader, StreamWriter
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +18,8 @@ from posture.model import NotSeen, Observed, Reason, Unobserved
 from posture.net.asset import BYTES_PER_ASSET, AssetContext
 from posture.net.backoff import Backoff
 from posture.net.broker import Broker
+from posture.net.decisions import Request
+from posture.net.governor import Traffic
 from posture.scope import Grant
 from posture.task import Task
 from tests.lab import free_port
@@ -78,6 +81,59 @@ def test_after_a_reset_all_tasks_leave_the_address_alone_and_no_clock_runs() -> 
             assert times == pytest.approx([0.0, 1.0, 3.0, 7.0, 7.0], abs=0.1)
             assert await _talk(broker, good.port) == pytest.approx(8.0, abs=0.1)
             assert asset.clock.elapsed < 0.5
+
+    warped(scenario())
+
+
+def test_who_stands_in_line_while_another_is_pushed_away_waits_too() -> None:
+    async def scenario() -> None:
+        async def reset_late(reader: StreamReader, writer: StreamWriter) -> None:
+            await asyncio.sleep(2.0)
+            await servers.reset(reader, writer)
+
+        one_by_one = desk.Loopback(limits=replace(desk.FAST, connections_per_address=1))
+        async with servers.tcp_server(reset_late) as bad, servers.tcp_server(servers.saying(b"x")) as good:
+            broker = desk.broker(one_by_one)
+            times = await asyncio.gather(_talk(broker, bad.port), *(_talk(broker, good.port) for _ in range(2)))
+            assert times == pytest.approx([0.0, 3.0, 3.0], abs=0.1)
+
+    warped(scenario())
+
+
+@pytest.mark.parametrize(
+    ("traffic", "port"),
+    [
+        (Traffic.CONNECTION, 443),
+        (Traffic.CHILD, 443),
+        (Traffic.SWEEP, 443),
+        (Traffic.DATAGRAM, 53),
+        (Traffic.CONNECTION, 25),
+    ],
+)
+def test_a_push_while_a_limit_is_waited_for_is_heeded_too(traffic: Traffic, port: int) -> None:
+    async def scenario() -> None:
+        once_a_second = replace(
+            desk.FAST,
+            new_connections_per_second=1,
+            new_connections_burst=1,
+            sweep_per_second=1,
+            dns_per_second=1,
+            dns_burst=1,
+        )
+        broker = desk.broker(desk.Loopback(limits=replace(once_a_second, smtp_per_minute=1)))
+        request = Request(traffic, desk.TASK.name, HERE, port, "tcp")
+
+        async def turn() -> float:
+            with ExitStack() as held:
+                await broker.door(desk.task()).turn(request, held, lambda: False)
+                return now()
+
+        await turn()
+        second = asyncio.ensure_future(turn())
+        pause = 60.0 if port == 25 else 1.0
+        await asyncio.sleep(pause - 0.5)
+        broker.backoff.pushed(HERE)
+        assert await second == pytest.approx(pause + 0.5)
 
     warped(scenario())
 

@@ -351,6 +351,32 @@ class Exchangers(Names):
         return Reply("noerror" if records else "nodata", records, name)
 
 
+class Nameservers(Names):
+    """Of a zone with two name servers, one of which is excluded."""
+
+    async def ask(self, name: str, rdtype: str) -> Reply:
+        texts = {
+            ("finance.gov.example", "NS"): ("hr.finance.gov.example.", "ns.elsewhere.example."),
+            ("hr.finance.gov.example", "A"): (OWN,),
+            ("ns.elsewhere.example", "A"): (ELSEWHERE,),
+        }.get((name, rdtype), ())
+        return Reply(
+            "noerror" if texts else "nodata", tuple(dns.rdata.from_text("IN", rdtype, each) for each in texts), name
+        )
+
+
+def test_an_excluded_name_server_is_left_alone_and_each_is_called_by_its_name(tmp_path: Path) -> None:
+    authority = f'{ALL_CLASSES}\nexclude = ["hr.finance.gov.example"]'
+    text = text_of(host("finance.gov.example", kind="zone"), authority=authority)
+    plan = valid(planned(tmp_path, text, Nameservers({}), Selection(checks=("dns",))))
+    refused = {(each.address, each.code): each.text for each in plan.refusals}
+
+    asked = {(task.probe, task.subject) for task in plan.tasks if task.port == 53}
+    assert asked == {("nameserver", "ns:ns.elsewhere.example")}
+    assert refused[OWN, "E-SCOPE-012"].startswith("hr.finance.gov.example is excluded by ")
+    assert refused[ELSEWHERE, "E-SCOPE-020"].startswith(f"ns.elsewhere.example resolves to {ELSEWHERE},")
+
+
 def test_a_refused_address_of_an_exchanger_goes_along_and_is_not_asked(tmp_path: Path) -> None:
     zone = host("finance.gov.example", kind="zone")
     plan = valid(planned(tmp_path, text_of(zone), Exchangers({}), Selection(checks=("email", "tls"))))

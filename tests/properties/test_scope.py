@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from itertools import pairwise
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -92,13 +92,18 @@ PORTS = ("53", "25", "80", "443", "1-1024", "161/udp", "8000-8100/tcp")
 WINDOWS = ("Mon-Fri 08:00-17:00", "Daily 22:00-06:00", "Sat,Sun 00:00-24:00", "Fri-Mon 01:30-02:30", "Sun 23:00-03:00")
 
 some_classes = st.lists(st.sampled_from(CLASSES), unique=True).map(tuple)
-dates = st.dates(date(2026, 1, 1), date(2027, 12, 31))
+# Few days, so that a question often falls on the first or the last one of a letter.
+DAYS = (date(2026, 3, 7), date(2026, 3, 8), date(2026, 6, 30), date(2026, 11, 1))
+dates = st.sampled_from(DAYS)
 # Mostly within the letter's dates, often at an edge of a day, of a window, or of a change of the clock.
 instants = st.one_of(
     st.datetimes(datetime(2026, 1, 1), datetime(2027, 12, 31), timezones=st.just(UTC)),
     st.builds(
-        lambda day, minutes: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=day, minutes=minutes - 1),
-        st.integers(0, 700),
+        lambda day, hours, minutes: (
+            datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(hours=hours, minutes=minutes - 1)
+        ),
+        dates,
+        st.integers(-14, 14),
         st.sampled_from([0, 1, 59, 60, 61, 90, 91, 150, 151, 180, 360, 361, 480, 481, 1020, 1021, 1320, 1381, 1440]),
     ),
 )
@@ -238,7 +243,8 @@ GENEROUS = Letter(
     classes=CLASSES,
     zones=("gov.example",),
     exclude=("hr.finance.gov.example",),
-    networks=("11.22.33.0/24", "2a00:1450::/48"),
+    # Also where nobody may look: special-purpose addresses are refused in any network.
+    networks=("11.22.33.0/24", "2a00:1450::/48", "0.0.0.0/1", "128.0.0.0/1", "::/3"),
     hosted=False,
     ports=("1-1024",),
     lab=False,
@@ -247,17 +253,53 @@ GENEROUS = Letter(
 )
 
 
-@settings(max_examples=400, deadline=None)
-@given(question=questions, lab=st.booleans(), permissive=st.booleans())
-@example(
-    Question("www.gov.example", "11.22.33.44", 443, "tcp", "client", datetime(2026, 6, 1, tzinfo=UTC)), False, False
+@settings(max_examples=600, deadline=None)
+@given(
+    question=questions,
+    lab=st.booleans(),
+    permissive=st.booleans(),
+    first=st.one_of(st.just(date(2026, 1, 1)), dates),
+    last=st.one_of(st.just(date(2027, 12, 31)), dates),
+    timezone=st.sampled_from(ZONES),
 )
-def test_a_generous_letter_grants_what_it_says_and_no_more(question: Question, lab: bool, permissive: bool) -> None:
+@example(
+    question=Question("www.gov.example", "11.22.33.44", 443, "tcp", "client", datetime(2026, 3, 8, 1, tzinfo=UTC)),
+    lab=False,
+    permissive=False,
+    first=date(2026, 3, 8),
+    last=date(2026, 3, 8),
+    timezone="UTC",
+)
+def test_a_generous_letter_grants_what_it_says_and_no_more(
+    question: Question, lab: bool, permissive: bool, first: date, last: date, timezone: str
+) -> None:
     """Random letters refuse nearly everything; this one grants a good part of what it is asked."""
-    letter = replace(GENEROUS, lab=permissive, hosted=permissive)
-    expected = oracle.may_be_asked([letter], question, "UTC", lab=lab)
+    letter = replace(GENEROUS, lab=permissive, hosted=permissive, not_before=first, not_after=last)
+    expected = oracle.may_be_asked([letter], question, timezone, lab=lab)
 
-    assert ({decided(scope_of([letter], "UTC", lab=lab), question)} - {None}) == expected
+    assert ({decided(scope_of([letter], timezone, lab=lab), question)} - {None}) == expected
+
+
+@pytest.mark.parametrize("span", oracle.SPECIAL)
+def test_special_addresses_are_refused_from_the_first_to_the_last(span: str) -> None:
+    """In any network, unless both the letter and the command line say that it is a lab; their neighbours are not."""
+    first, last = map(ip_address, span.split("-"))
+    inside = [first, first + (int(last) - int(first)) // 2, last]
+    beside = (
+        [each for each in (first - 1, last + 1) if each.version == 4]
+        if int(first) > 0 and int(last) < 2**32 - 1
+        else []
+    )
+
+    for address in [*inside, *beside]:
+        question = Question("www.gov.example", str(address), 443, "tcp", "client", datetime(2026, 6, 1, tzinfo=UTC))
+        for lab in (False, True):
+            letter = replace(GENEROUS, lab=lab, networks=("0.0.0.0/1", "128.0.0.0/1", "::/1", "8000::/1"))
+            expected = oracle.may_be_asked([letter], question, "UTC", lab=lab)
+            assert bool(decided(scope_of([letter], "UTC", lab=lab), question)) == bool(expected), address
+            assert decided(scope_of([letter], "UTC", lab=False), question) is None or not oracle.is_special(
+                oracle.number(str(address)) or (4, 0)
+            )
 
 
 @pytest.mark.parametrize("address", [each for each in ADDRESSES if oracle.number(each) is None])

@@ -15,12 +15,14 @@ from typing import Any
 import dns.message
 import pytest
 
+from posture.engine.local import run as run_tasks
 from posture.errors import NothingToScan
 from posture.plan import Selection
 from posture.range.layout import ENTRIES
 from posture.report import Row
 from posture.scan import Ended, Terms, scan
 from posture.scan.interruption import Interruption
+from posture.scan.run import BUDGET
 from posture.scan.stopping import watched
 from posture.stop import Order, Orders, StopFile
 from posture.store import Store
@@ -206,11 +208,7 @@ def test_an_order_in_the_pause_before_the_second_look_ends_it(inventory: Path, s
     edited(inventory, "contact = .*", 'contact = "soc@cert.lc"')
     selection = Selection(assets=(PORTAL,), checks=("services",))
     scanned(terms_of(inventory, selection))
-    # Telnet, where nothing listened: what does is of no concern, as long as it lets us in.
-    address = next(entry.address for entry in ENTRIES if entry.name == PORTAL)
-    _, open_port = standing.dialled(PORTAL, 443)
-    row = rf'(\[\[lab_port\]\]\naddress = "{address}"\nport = 23\nto = )\d+'
-    edited(inventory, row, rf"\g<1>{open_port}", count=1)
+    _telnet_opens(inventory, standing)
     terms = replace(terms_of(inventory, selection), lab=False)
 
     class Throwing(Watch):
@@ -224,6 +222,33 @@ def test_an_order_in_the_pause_before_the_second_look_ends_it(inventory: Path, s
     assert [remark.endswith("looking again in 60 s") for remark in watch.remarks] == [True]
     assert len(watch.asked) == 1  # nothing was asked again, and nobody waited for a minute
     assert (ended.run["state"], ended.exit_code(None)) == ("stopped", 3)
+
+
+def test_the_second_look_has_what_the_first_left_of_the_budget(
+    inventory: Path, standing: Standing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budgets: list[float] = []
+
+    def spied(*args: Any, budget: float, **options: Any) -> Any:
+        budgets.append(budget)
+        return run_tasks(*args, budget=budget, **options)
+
+    selection = Selection(assets=(PORTAL,), checks=("services",))
+    scanned(terms_of(inventory, selection))
+    _telnet_opens(inventory, standing)
+    monkeypatch.setattr("posture.scan.run.run_tasks", spied)
+    scanned(terms_of(inventory, selection))
+
+    first, second = budgets
+    assert second < first <= BUDGET
+
+
+def _telnet_opens(inventory: Path, standing: Standing) -> None:
+    """Where nothing listened: what does is of no concern, as long as it lets us in."""
+    address = next(entry.address for entry in ENTRIES if entry.name == PORTAL)
+    _, open_port = standing.dialled(PORTAL, 443)
+    row = rf'(\[\[lab_port\]\]\naddress = "{address}"\nport = 23\nto = )\d+'
+    edited(inventory, row, rf"\g<1>{open_port}", count=1)
 
 
 # ---- processes

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ ASSETS = 400
 # A scanner that says what it has recorded, and would go on for long.
 SCANNER = """
 import sys
+import tempfile
 from pathlib import Path
 from tests.store import World, HTTPS, site, tls
 world = World(Path(sys.argv[1]))
@@ -168,6 +170,37 @@ def test_reading_never_writes(world: World) -> None:
             store.connection.execute("DELETE FROM text_value")
         with pytest.raises(StoreError, match="opened for reading"):
             store.begin(world.start(one(tls("good"))))
+
+
+READER = """
+import os, sys
+from pathlib import Path
+from posture.checks import catalogue
+from posture.store import Store
+catalogue()  # imports all that another account may be unable to
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setresgid(65534, 65534, 65534)
+    os.setresuid(65534, 65534, 65534)
+with Store.open(Path(sys.argv[1]), write=False) as store:
+    print(len(store.reader.runs()))
+"""
+
+
+def test_who_may_not_write_may_read() -> None:
+    # A folder of its own: pytest's are closed to other accounts.
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        world = World(folder / "posture.db")
+        world.scan(one(tls("good")))
+        folder.chmod(0o555)
+        try:
+            command = [sys.executable, "-c", READER, str(world.path)]
+            ran = subprocess.run(command, capture_output=True, text=True, check=False)
+        finally:
+            folder.chmod(0o755)
+
+    assert (ran.stdout, ran.returncode) == ("1\n", 0), ran.stderr
 
 
 def test_another_file_is_not_taken_for_a_history(tmp_path: Path) -> None:

@@ -117,7 +117,8 @@ def _sentences(found: Found, asked: Asked, when: When | None, zone: ZoneInfo, no
     if found.shared:
         yield f"{found.shared} times an answer that another asset's connection had brought served here too."
     first, last = limits(when)
-    if first and last and first < found.first_at <= last:
+    ever = when is None and bool(found.first_at) and found.before.seq > 0
+    if ever or (first and last and first < found.first_at <= last):
         yield f"Of the time before {_read(found.first_at, zone)} this trail says nothing.{_older(found)}"
 
 
@@ -173,7 +174,7 @@ def _endpoints(own: Sequence[Contacts], zone: ZoneInfo) -> str:
 
 
 def _no(found: Found, asked: Asked, when: When | None, zone: ZoneInfo) -> str:
-    covered = f"the trail covers {_span(found.first_at, found.last_at, zone)}"
+    covered = f"the trail covers {_span(found.first_at, found.last_at, zone).removeprefix('at ')}"
     if when and stamp(when.first) > found.last_at:
         covered = f"no scan has begun since the trail's last record, at {_read(found.last_at, zone)}"
     time = f" {when.words}" if when else ""

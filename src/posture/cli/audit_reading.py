@@ -16,7 +16,7 @@ from posture.audit.trail import trail_path
 from posture.audit.verify import Survey, survey
 from posture.cli.result import Result
 from posture.cli.wiring import config_of, now
-from posture.errors import UsageError
+from posture.errors import PostureError, UsageError
 from posture.keys import expected_signer
 from posture.reporters.cells import terminal
 
@@ -90,7 +90,8 @@ def _when(at: str | None, window: int | None, zone: ZoneInfo) -> When | None:
 def _address(text: str) -> Address:
     """Raises UsageError: it is none, in any spelling."""
     try:
-        return ip_address(text.strip().removeprefix("[").removesuffix("]"))
+        address = ip_address(text.strip().removeprefix("[").removesuffix("]"))
+        return getattr(address, "ipv4_mapped", None) or address
     except ValueError:
         raise UsageError(
             f"--address {text[:60]!r} is no address. Write it as 198.51.100.7 or 2001:db8::1, without a port; "
@@ -105,17 +106,25 @@ def verify_audit(path: Path, key: str | None) -> Result:
     """``posture verify --audit``: exit 1 when something does not hold."""
     signer = expected_signer(key).fingerprint if key else None
     database = path.name.removesuffix(SUFFIX)
-    remembered = _known(path.with_name(database), own=True)[1] if database not in ("", path.name) else None
+    remembered, doubt = _remembered(path.with_name(database)) if database not in ("", path.name) else (None, "")
     name = terminal(str(path))
     with _open(path) as stream:
         try:
             found = survey(stream, remembered=remembered, signer=signer)
         except Broken as fault:
             return Result(text=f"{name}: {fault}.\nIt does not verify. Keep it as it is.\n", exit_code=1)
-    lines = [f"{name}: {_verdict(found, signer)}.", *_facts(found, remembered)]
+    lines = [f"{name}: {_verdict(found, signer)}.", *_facts(found, remembered, doubt)]
     if found.key and not signer:
         lines.append("Compare the fingerprint with the operator's ('posture keys show' there), or give it here: --key.")
     return Result(text="\n".join(lines) + "\n")
+
+
+def _remembered(db: Path) -> tuple[Head | None, str]:
+    """Where the trail must reach, or why the database beside it cannot say: that takes nothing from the trail itself."""
+    try:
+        return _known(db, own=True)[1], ""
+    except PostureError as fault:
+        return None, f"cannot be asked whether the end is missing: {fault}"
 
 
 def _verdict(found: Survey, signer: str | None) -> str:
@@ -124,7 +133,7 @@ def _verdict(found: Survey, signer: str | None) -> str:
     return "consistent; signer not checked" if found.key else "consistent; nothing is signed yet"
 
 
-def _facts(found: Survey, remembered: Head | None) -> list[str]:
+def _facts(found: Survey, remembered: Head | None, doubt: str) -> list[str]:
     facts = [("records", f"{found.records}{_numbers(found)}: {found.allowed} allowed, {found.refused} refused")]
     facts.append(("runs", f"{len(set(found.runs))}{_named(found.runs)}"))
     facts.append(("first", found.first_at or "-"))
@@ -136,6 +145,8 @@ def _facts(found: Survey, remembered: Head | None) -> list[str]:
         facts.append(("follows", f"record {found.before.seq} of an older trail, {found.before.hash}"))
     if remembered:
         facts.append(("database", f"remembers record {remembered.seq}, and it is here"))
+    if doubt:
+        facts.append(("database", doubt))
     if found.open:
         facts.append(
             ("cut off", f"{found.open} allowed decisions have no closing record: a crash, or a scan under way")

@@ -88,7 +88,8 @@ def _database(settings: Settings) -> tuple[Path, str]:
 def _status(database: Path, output: str, remark: str) -> Result:
     from posture.stop import StopFile, as_document
 
-    return Result(document=as_document(StopFile(database).orders()), format=output, remark=remark)
+    file = StopFile(database)
+    return Result(document=as_document(file.orders()), format=output, remark=remark + _no_database(database, file))
 
 
 def _lifted(database: Path, authorisation: str | None, address: str | None, output: str, remark: str) -> Result:
@@ -142,12 +143,17 @@ def _said(order: Order) -> str:
 
 def _doubts(settings: Settings, database: Path, file: StopFile, authorisation: str | None) -> str:
     """Warnings after the fact: no such database, no such authorisation."""
-    doubts = ""
-    if not database.exists():
-        doubts += f"warning: there is no database {database} yet: {file.path} stops scans on that one only. See --db.\n"
+    doubts = _no_database(database, file)
     if authorisation is not None:
         doubts += _unknown(settings, authorisation)
     return doubts
+
+
+def _no_database(database: Path, file: StopFile) -> str:
+    """A warning to who stands in the wrong folder."""
+    if database.exists():
+        return ""
+    return f"warning: there is no database {database} yet: {file.path} stops scans on that one only. See --db.\n"
 
 
 def _unknown(settings: Settings, authorisation: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, defaultdict, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, zip_longest
@@ -33,6 +33,8 @@ NO_PROBES: Mapping[str, Probe] = {}
 
 # Most workers wait for a limit of some address; they cost little, and a slow address must not stop the others.
 WORKERS = 256
+# Of them so many at one address, which lets in two at a time: a silent one with many names must not hold them all.
+AT_ONE_ADDRESS = 16
 # Beyond its own deadline a probe gets this long to end by itself.
 GRACE_SECONDS = 2.0
 # The kill switch promises two seconds: so often it is looked at, and so long one that was cut off may take to end.
@@ -48,6 +50,7 @@ async def run(
     asset_deadline: float = ASSET_SECONDS,
     budget: float | None = None,
     workers: int = WORKERS,
+    at_one_address: int = AT_ONE_ADDRESS,
     stop: asyncio.Event | None = None,
     orders: OrdersNow = no_orders,
 ) -> AsyncGenerator[tuple[Task, Answer], None]:
@@ -57,7 +60,7 @@ async def run(
         probes: by name, as tasks call them.
         asset_deadline: seconds of each asset's clock.
         budget: seconds for the whole run; what has not been answered then is Unobserved.
-        workers: tasks under way at once.
+        workers: tasks under way at once; ``at_one_address``: of them at the same one.
         stop: when set, connections are closed and every task left is Unobserved(STOPPED).
         orders: what the kill switch says now; what it names is ended while it runs, and not begun. An order to stop
             everything holds to the end of the run, others until they are lifted.
@@ -65,7 +68,7 @@ async def run(
     Raises:
         PostureError: something the operator must mend, such as an audit log that cannot be written.
     """
-    engine = _Run(probes, broker, asset_deadline, orders)
+    engine = _Run(probes, broker, asset_deadline, orders, at_one_address)
     engine.pending.extend(arrange(tasks, probes))
     duties = [lambda: engine.halt_on(stop, budget), *([engine.watch] if orders is not no_orders else [])]
     # Who watches is there before anybody works.
@@ -104,6 +107,11 @@ def _liveness_first(groups: list[list[Task]]) -> list[list[Task]]:
         ranks.append(2 if endpoint[1] is None and endpoint[0] else int(endpoint in seen))
         seen.add(endpoint)
     return [group for _, group in sorted(zip(ranks, groups, strict=True), key=lambda ranked: ranked[0])]
+
+
+def _place(group: list[Task]) -> Hashable:
+    """The address, None for what asks our resolver only."""
+    return next(iter(group[0].addresses), None)
 
 
 def _asset(task: Task) -> Hashable:
@@ -147,9 +155,17 @@ class _Run:
     """What the workers of one run share."""
 
     def __init__(
-        self, probes: Mapping[str, Probe], broker: Broker, asset_deadline: float, orders: OrdersNow = no_orders
+        self,
+        probes: Mapping[str, Probe],
+        broker: Broker,
+        asset_deadline: float,
+        orders: OrdersNow = no_orders,
+        at_one_address: int = AT_ONE_ADDRESS,
     ) -> None:
         self.pending: deque[list[Task]] = deque()
+        self._at_one_address = at_one_address
+        self._at: Counter[Hashable] = Counter()
+        self._parked: defaultdict[Hashable, deque[list[Task]]] = defaultdict(deque)
         self.results: asyncio.Queue[tuple[Task, Answer] | Exception] = asyncio.Queue()
         self._probes = probes
         self._broker = broker
@@ -161,12 +177,31 @@ class _Run:
 
     async def work(self) -> None:
         """One worker: takes groups until none is left."""
-        while self.pending:
-            group = self.pending.popleft()
+        group = self._next()
+        while group:
             try:
                 await self._do(group)
-            except PostureError as fault:
+            except Exception as fault:  # noqa: BLE001 - a worker that died would leave the run waiting for ever
                 self.results.put_nowait(fault)
+            group = self._next_at(_place(group)) or self._next()
+
+    def _next(self) -> list[Task] | None:
+        """The next group of an address that has not its share of workers yet; the others wait for one of these."""
+        while self.pending:
+            group = self.pending.popleft()
+            place = _place(group)
+            if place is None or self._at[place] < self._at_one_address:
+                self._at[place] += 1
+                return group
+            self._parked[place].append(group)
+        return None
+
+    def _next_at(self, place: Hashable) -> list[Task] | None:
+        """One that waits for a worker at this address, of which one has become free."""
+        if parked := self._parked[place]:
+            return parked.popleft()
+        self._at[place] -= 1
+        return None
 
     async def on_duty(self, duty: Callable[[], Awaitable[None]]) -> None:
         """Somebody without whom nothing may go on: should it fail, the run ends with its fault."""
@@ -211,9 +246,7 @@ class _Run:
             if barred := self._barred(task):
                 self.results.put_nowait((task, self._unobserved(barred)))
                 continue
-            left = shared.left(task)
-            answer = await self._answer(task, left, shared) if isinstance(left, Task) else left
-            self.results.put_nowait((task, answer))
+            self.results.put_nowait((task, await self._answer(task, shared)))
 
     def _barred(self, task: Task) -> NotSeen | None:
         """Why a task must not begin."""
@@ -222,7 +255,17 @@ class _Run:
             self._halt(_refused(order))
         return self._halted or (_refused(order) if order else None)
 
-    async def _answer(self, task: Task, left: Task, shared: SharedWork) -> Answer:
+    async def _answer(self, task: Task, shared: SharedWork) -> Answer:
+        """The answer to a task: a bug costs its own one, no other."""
+        try:
+            left = shared.left(task)
+            return await self._asked(task, left, shared) if isinstance(left, Task) else left
+        except PostureError:
+            raise
+        except Exception as fault:  # noqa: BLE001 - as in _observed, where answers are shared and joined
+            return self._bug(task, fault)
+
+    async def _asked(self, task: Task, left: Task, shared: SharedWork) -> Answer:
         """The answer to a task, of which only ``left`` is still to be asked."""
         probe = self._probes.get(task.probe)
         if probe is None:
@@ -246,9 +289,8 @@ class _Run:
             raise
         except MemoryError:
             return self._unobserved(NotSeen(Reason.VANTAGE_LIMITED, "this machine is out of memory"))
-        except Exception as fault:  # the one broad except of the probes: a bug costs its own answer, no other
-            logger.exception("%s of %s failed", task.probe, task.asset)
-            return self._unobserved(NotSeen(Reason.BUG, type(fault).__name__))
+        except Exception as fault:  # noqa: BLE001 - the one broad except of the probes
+            return self._bug(task, fault)
         finally:
             door.close()
         return Observed(facts, self._broker.clock())
@@ -282,6 +324,10 @@ class _Run:
             if not one.probe.done():
                 one.probe.cancel()
                 await asyncio.wait({one.probe}, timeout=CUT_OFF_SECONDS if one.cut.done() else GRACE_SECONDS)
+
+    def _bug(self, task: Task, fault: Exception) -> Answer:
+        logger.error("%s of %s failed", task.probe, task.asset, exc_info=fault)
+        return self._unobserved(NotSeen(Reason.BUG, type(fault).__name__))
 
     def _unobserved(self, unseen: NotSeen) -> Unobserved:
         return Unobserved(unseen.reason, self._broker.clock(), unseen.detail, unseen.code)

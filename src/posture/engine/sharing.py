@@ -33,10 +33,11 @@ def work_of(task: Task, probes: Mapping[str, Probe]) -> Hashable:
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """A task that was answered, and the door it was answered through."""
+    """A task that was answered, and the door it was answered through; ``spent``: its asset had no more to ask with."""
 
     door: BrokerDoor
     answer: Answer
+    spent: bool
 
 
 @dataclass(slots=True)
@@ -70,7 +71,7 @@ class SharedWork:
 
     def learnt(self, task: Task, door: BrokerDoor, answer: Answer) -> Answer:
         """The answer to a task of which ``answer`` is that to what was left."""
-        self._done.append(_Done(door, answer))
+        self._done.append(_Done(door, answer, door.asset_is_spent))
         if self._parts and self.probe and self.probe.parts and isinstance(answer, Observed):
             return Observed(self.probe.parts.joined(task, [*self._parts, answer.facts]), answer.at)
         return answer
@@ -79,8 +80,11 @@ class SharedWork:
 def _is_about_both(done: _Done, task: Task) -> bool:
     """Whether the answer is about the wire, not about the authority under which it was sought.
 
-    A refusal of ours is about one authority only, unless it is that of a limit, which is the address's.
+    A refusal of ours is about one authority only, unless it is that of a limit, which is the address's. What an asset had
+    too little time or bytes left for says nothing to another, which that one server must not be able to silence.
     """
+    if done.spent and (done.door.task.ministry, done.door.task.key) != (task.ministry, task.key):
+        return False
     if isinstance(done.answer, Unobserved) and done.answer.code not in (None, RATE):
         return False
     return not done.door.refused or _standing(done.door.task) == _standing(task)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 
 from OpenSSL import SSL, crypto
 
@@ -20,11 +20,12 @@ from posture.door import Resolver, Response, Stream
 from posture.inventory.records import LabPort
 from posture.model import AbsentCause, NotSeen, NotThere, Reason
 from posture.net import guard, http, tcp, tls, udp
-from posture.net.asset import AssetContext, ByteBudget, ClockedResolver, Stopwatch
+from posture.net.asset import AssetContext, ByteBudget, Stopwatch
 from posture.net.backoff import Backoff
 from posture.net.decisions import Account, Decider, Decision, NoTrail, Request, Trail
 from posture.net.governor import Governor, Traffic
 from posture.net.location import Location, parse_url
+from posture.net.resolver import Clocks, for_task
 from posture.scope import Grant, Refusal
 from posture.task import Task
 
@@ -100,9 +101,11 @@ class Broker:
     def decide(self, task: Task, request: Request) -> Grant | Refusal:
         """Whether a task may send that. Nothing is written down."""
         own = request.name == task.name
+        # A name server is asked about the zone, but it is its own name that may be excluded.
+        server = task.params.get("server") if own else None
         return self.scope.decide(
             ministry=task.ministry,
-            name=request.name,
+            name=server or request.name,
             address=request.address or None,
             port=request.port if request.address else None,
             protocol=request.protocol,
@@ -167,9 +170,10 @@ class BrokerDoor:
         # What it asked for, so that what it learns can serve another task whose authority says the same.
         self.granted: dict[Request, None] = {}
         self.refused = False
+        self._seconds = seconds
         self.clock = Stopwatch(seconds, parent=asset.clock)
         self.waited = Stopwatch()
-        self.resolver: Resolver = ClockedResolver(broker.resolver, self.clock)
+        self.resolver = for_task(broker.resolver, Clocks(self.clock, self.waited))
         self._ends: set[Callable[[], None]] = set()
         self._closed = False
         # Under whose authority and with which address something is open, dialled or waited for, for the kill switch.
@@ -249,6 +253,12 @@ class BrokerDoor:
             raise NotThere(AbsentCause.NXDOMAIN, f"{location.host} has no address")
         # What the wire said tells more than what we refused ourselves.
         raise next((fault for fault in failures if getattr(fault, "code", None) is None), failures[0])
+
+    @property
+    def asset_is_spent(self) -> bool:
+        """Whether the asset's time or bytes are used up, and not by this task alone: another asset would have some."""
+        of_time = self._asset.clock.remaining <= 0 and self.clock.elapsed < self._seconds
+        return of_time or self._broker.budget(self.task).left <= 0
 
     def throttled(self, address: str) -> None:
         """The address said "not now": whatever goes there next waits, longer each time; see :mod:`posture.net.backoff`."""
@@ -359,12 +369,11 @@ class BrokerDoor:
             raise _dead(request.address)
         broker = self._broker
         with self.waited.measured():
-            waited = await broker.backoff.wait(request.address, broker.patience)
-            lease = await broker.governor.admit(
-                request.traffic, request.address, request.port, grant.limits, lab=grant.lab, patience=broker.patience
-            )
+            place, patience = (request.traffic, request.address, request.port), broker.patience
+            calm = partial(broker.backoff.wait, request.address, patience)
+            lease = await broker.governor.admit(*place, grant.limits, lab=grant.lab, patience=patience, calm=calm)
         held.callback(lease.release)
-        if waited + lease.waited > FRESH_SECONDS:
+        if lease.waited > FRESH_SECONDS:
             grant = self._engage(request, held)
         if dead():
             raise _dead(request.address)

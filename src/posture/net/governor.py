@@ -12,7 +12,7 @@ import asyncio
 import ipaddress
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
@@ -38,6 +38,13 @@ class Traffic(StrEnum):
     SWEEP = "sweep"
     DATAGRAM = "datagram"
     CHILD = "child"  # a process of somebody else's that makes its connections itself, one at a time
+
+
+Calm = Callable[[], Awaitable[object]]
+
+
+async def _is_calm() -> None:
+    """Nobody ever pushes us away: for tests of other things."""
 
 
 class ContactLedger(Protocol):
@@ -190,15 +197,25 @@ class Governor:
         return self._everything.held
 
     async def admit(
-        self, traffic: Traffic, address: str, port: int, limits: Limits, *, lab: bool, patience: float
+        self,
+        traffic: Traffic,
+        address: str,
+        port: int,
+        limits: Limits,
+        *,
+        lab: bool,
+        patience: float,
+        calm: Calm = _is_calm,
     ) -> Lease:
         """Waits for a turn.
 
         Args:
             patience: seconds after which waiting is given up.
+            calm: waits until the address may be spoken to again (:class:`posture.net.backoff.Backoff`); asked at the
+                head of the address's line, so that a push is heeded by those who stood in it already.
 
         Raises:
-            NotSeen: RATE_LIMITED, with the code E-SCOPE-030.
+            NotSeen: RATE_LIMITED, with the code E-SCOPE-030; what ``calm`` raises.
             StoreError: what must be remembered cannot be written down.
         """
         limits = self._lowest_at(address, effective(limits, lab=lab))
@@ -208,11 +225,11 @@ class Governor:
         try:
             async with asyncio.timeout(patience):
                 if traffic is Traffic.DATAGRAM:
-                    await self._datagram(lease, address, limits)
+                    await self._datagram(lease, address, limits, calm)
                 elif port in SMTP_PORTS:
-                    await self._mail(lease, traffic, address, limits, patience)
+                    await self._mail(lease, traffic, address, limits, patience, calm)
                 else:
-                    await self._tcp(lease, traffic, address, limits)
+                    await self._tcp(lease, traffic, address, limits, calm)
             given = True
         except TimeoutError as fault:
             raise _no_turn(traffic, address, limits, patience) from fault
@@ -225,12 +242,13 @@ class Governor:
     # Taken in this order: a slot at the address, a token of the address, a token of the prefix, a slot in all; so that
     # nobody holds what a whole prefix shares while waiting for one slow address.
 
-    async def _tcp(self, lease: Lease, traffic: Traffic, address: str, limits: Limits) -> None:
+    async def _tcp(self, lease: Lease, traffic: Traffic, address: str, limits: Limits, calm: Calm) -> None:
         if traffic is Traffic.SWEEP:
             await lease.hold(self._slots[traffic, address], limits.sweep_pending)
             window = self._window("sweep", address)
             async with window.line:
                 await window.ready(_sweep_spans(limits))
+                await calm()
                 await self._beyond_the_address(lease, address, limits)
                 self._remember("sweep", address, window)
             return
@@ -239,23 +257,27 @@ class Governor:
         bucket = self._bucket(Traffic.CONNECTION, address)
         async with bucket.line:
             await bucket.ready(limits.new_connections_per_second, limits.new_connections_burst)
+            await calm()
             await self._beyond_the_address(lease, address, limits)
             bucket.take()
 
-    async def _mail(self, lease: Lease, traffic: Traffic, address: str, limits: Limits, patience: float) -> None:
+    async def _mail(
+        self, lease: Lease, traffic: Traffic, address: str, limits: Limits, patience: float, calm: Calm
+    ) -> None:
         """The exchanger's line is held until the connection may be made: what is counted is what is on the wire."""
         window = self._window("smtp", address)
         async with window.line:
             if (wait := window.wait(_smtp_spans(limits))) > patience:
                 raise _no_more_mail(address, limits, wait)
             await window.ready(_smtp_spans(limits))
-            await self._tcp(lease, traffic, address, limits)
+            await self._tcp(lease, traffic, address, limits, calm)
             self._remember("smtp", address, window)
 
-    async def _datagram(self, lease: Lease, address: str, limits: Limits) -> None:
+    async def _datagram(self, lease: Lease, address: str, limits: Limits, calm: Calm) -> None:
         bucket = self._bucket(Traffic.DATAGRAM, address)
         async with bucket.line:
             await bucket.ready(limits.dns_per_second, limits.dns_burst)
+            await calm()
             await lease.hold(self._everything, limits.connections)
             bucket.take()
 

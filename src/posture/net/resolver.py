@@ -10,7 +10,11 @@ from __future__ import annotations
 import asyncio
 import re
 import struct
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import dns.exception
 import dns.flags
@@ -21,10 +25,10 @@ import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
 
-from posture.door import Door, Reply
+from posture.door import Door, Reply, Resolver
 from posture.model import NotSeen, NotThere, Reason
 from posture.net import tcp, udp
-from posture.net.asset import Deadline
+from posture.net.asset import ClockedResolver, Deadline, Stopwatch
 
 PORT = 53
 # RFC 9715: what crosses any path without fragments.
@@ -38,6 +42,54 @@ MAX_ADDRESSES = 20
 
 _REASONS = {dns.rcode.SERVFAIL: Reason.TEMPORARY, dns.rcode.REFUSED: Reason.REFUSED_BY_TARGET}
 _PRINTABLE = re.compile(r"[!-~]{1,1010}")
+
+
+_Key = tuple[dns.name.Name, dns.rdatatype.RdataType]
+
+
+class Clocks(NamedTuple):
+    """Of a task: what runs while its question is on the wire, and what runs while it stands in line for that."""
+
+    on_wire: Stopwatch
+    in_line: Stopwatch
+
+
+@dataclass(slots=True, eq=False)
+class _Question:
+    """One name and type, and the clocks of the tasks that wait for the answer."""
+
+    name: dns.name.Name
+    rdtype: dns.rdatatype.RdataType
+    on_wire: bool = False
+    clocks: list[Clocks] = field(default_factory=list)
+
+    @contextmanager
+    def under_way(self) -> Iterator[None]:
+        self._turn(on_wire=True)
+        try:
+            yield
+        finally:
+            self._turn(on_wire=False)
+
+    def _turn(self, *, on_wire: bool) -> None:
+        for clocks in self.clocks:
+            self._running(clocks).stop()
+        self.on_wire = on_wire
+        for clocks in self.clocks:
+            self._running(clocks).start()
+
+    @contextmanager
+    def awaited(self, clocks: Clocks) -> Iterator[None]:
+        self.clocks.append(clocks)
+        self._running(clocks).start()
+        try:
+            yield
+        finally:
+            self.clocks.remove(clocks)
+            self._running(clocks).stop()
+
+    def _running(self, clocks: Clocks) -> Stopwatch:
+        return clocks.on_wire if self.on_wire else clocks.in_line
 
 
 class RunResolver:
@@ -59,67 +111,78 @@ class RunResolver:
         self.port = port
         self._tries = tries
         self._turns = asyncio.Semaphore(in_flight)
-        self._asked: dict[tuple[dns.name.Name, dns.rdatatype.RdataType], asyncio.Task[Reply]] = {}
+        self._asked: dict[_Key, tuple[_Question, asyncio.Task[Reply]]] = {}
 
-    async def ask(self, name: str, rdtype: str) -> Reply:
+    async def ask(self, name: str, rdtype: str, clocks: Clocks | None = None) -> Reply:
         """One question.
 
         Args:
             name: absolute, with or without the last dot, in A-label form.
             rdtype: mnemonic, as "A" or "TXT".
+            clocks: of the task that asks; without them it waits as long as it takes.
 
         Raises:
-            NotSeen: TIMEOUT, TEMPORARY (SERVFAIL), REFUSED_BY_TARGET, TRUNCATED or MALFORMED.
+            NotSeen: TIMEOUT, TEMPORARY (SERVFAIL), REFUSED_BY_TARGET, TRUNCATED or MALFORMED; DEADLINE of ``clocks``.
         """
         key = (parse_name(name), dns.rdatatype.from_text(rdtype))
-        task = self._asked.get(key)
-        if task is None:
-            task = asyncio.create_task(self._resolve(*key))
+        if key not in self._asked:
+            question = _Question(*key)
+            task = asyncio.create_task(self._resolve(question))
             task.add_done_callback(lambda done: self._forget_failure(key, done))
-            self._asked[key] = task
+            self._asked[key] = question, task
+        question, task = self._asked[key]
         # One who stops waiting does not take the answer away from the others.
-        return await asyncio.shield(task)
+        if clocks is None:
+            return await asyncio.shield(task)
+        with question.awaited(clocks):
+            while not task.done():
+                if (left := clocks.on_wire.remaining) <= 0:
+                    raise NotSeen(Reason.DEADLINE, "the time for this asset is used up")
+                await asyncio.wait({task}, timeout=left)
+            return task.result()
 
     async def addresses(self, name: str) -> tuple[str, ...]:
         """All A and AAAA of a name, sorted, at most 20; () for a clear NXDOMAIN or NODATA of both. Raises NotSeen."""
-        replies = await asyncio.gather(self.ask(name, "A"), self.ask(name, "AAAA"))
-        found = sorted(record.address for reply in replies for record in reply.records)
-        return tuple(found[:MAX_ADDRESSES])
+        return _addresses(await asyncio.gather(self.ask(name, "A"), self.ask(name, "AAAA")))
 
     def forget(self) -> None:
         """From here on everything is asked anew: for a second look in the same run."""
-        self._asked = {key: task for key, task in self._asked.items() if not task.done()}
+        self._asked = {key: asked for key, asked in self._asked.items() if not asked[1].done()}
 
     async def aclose(self) -> None:
         """Stops what is still being asked."""
-        pending = [task for task in self._asked.values() if not task.done()]
+        pending = [task for _, task in self._asked.values() if not task.done()]
         for task in pending:
             task.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
 
-    def _forget_failure(self, key: tuple[dns.name.Name, dns.rdatatype.RdataType], done: asyncio.Task[Reply]) -> None:
+    def _forget_failure(self, key: _Key, done: asyncio.Task[Reply]) -> None:
         if done.cancelled() or done.exception() is not None:
             self._asked.pop(key, None)
 
-    async def _resolve(self, name: dns.name.Name, rdtype: dns.rdatatype.RdataType) -> Reply:
+    async def _resolve(self, question: _Question) -> Reply:
         chain: list[str] = []
-        target = name
+        target = name = question.name
+        rdtype = question.rdtype
         while True:
-            message = await self._question(target, rdtype)
+            message = await self._asked_for(question, target)
             target, found = _follow(message, target, rdtype, chain)
             if len(chain) > MAX_CNAMES:
                 raise NotSeen(Reason.MALFORMED, f"more than {MAX_CNAMES} CNAMEs from {to_text(name)}")
             if found is not None or not _is_open_end(message, target):
                 return _reply(message, target, rdtype, found, tuple(chain))
 
-    async def _question(self, name: dns.name.Name, rdtype: dns.rdatatype.RdataType) -> dns.message.Message:
+    async def _asked_for(self, question: _Question, name: dns.name.Name) -> dns.message.Message:
+        """What our resolver says to a question of the same type about ``name``, to which its CNAMEs led."""
+        rdtype = question.rdtype
         failure = NotSeen(Reason.TIMEOUT, to_text(name))
         for seconds in self._tries:
             query = make_query(name, rdtype, recursion=True, dnssec=True)
             query.flags |= dns.flags.CD
             try:
                 async with self._turns:
-                    return _checked(await self._exchange(query, seconds))
+                    with question.under_way():
+                        return _checked(await self._exchange(query, seconds))
             except NotSeen as fault:
                 failure = fault
                 if fault.reason not in (Reason.TIMEOUT, Reason.TEMPORARY, Reason.RESET):
@@ -148,6 +211,35 @@ class RunResolver:
         if message.flags & dns.flags.TC:
             raise NotSeen(Reason.TRUNCATED, "truncated even over TCP")
         return message
+
+
+class TaskResolver:
+    """posture.door.Resolver of one task. Its time runs while a question of its own is on the wire, and not while all
+    turns are taken by those of others: zones whose servers are silent must not use up the time of the next."""
+
+    def __init__(self, resolver: RunResolver, clocks: Clocks) -> None:
+        self._resolver = resolver
+        self._clocks = clocks
+
+    async def ask(self, name: str, rdtype: str) -> Reply:
+        """As the run's; raises NotSeen(DEADLINE) too."""
+        return await self._resolver.ask(name, rdtype, self._clocks)
+
+    async def addresses(self, name: str) -> tuple[str, ...]:
+        """As the run's; raises NotSeen(DEADLINE) too."""
+        return _addresses(await asyncio.gather(self.ask(name, "A"), self.ask(name, "AAAA")))
+
+
+def for_task(resolver: Resolver, clocks: Clocks) -> Resolver:
+    """A resolver as one task sees it, on its clocks; one that keeps no line runs on the first of them all the time."""
+    if isinstance(resolver, RunResolver):
+        return TaskResolver(resolver, clocks)
+    return ClockedResolver(resolver, clocks.on_wire)
+
+
+def _addresses(replies: Iterable[Reply]) -> tuple[str, ...]:
+    found = sorted(record.address for reply in replies for record in reply.records)
+    return tuple(found[:MAX_ADDRESSES])
 
 
 async def ask_server(
@@ -204,7 +296,7 @@ def parse_name(text: str) -> dns.name.Name:
         if not _PRINTABLE.fullmatch(text):
             raise NotSeen(Reason.MALFORMED, f"not a domain name: {text[:80]!r}")
         return dns.name.from_text(text).canonicalize()
-    except dns.exception.DNSException as fault:
+    except (dns.exception.DNSException, struct.error) as fault:  # "\\256": a byte that does not exist
         raise NotSeen(Reason.MALFORMED, f"not a domain name: {text[:80]!r}") from fault
 
 

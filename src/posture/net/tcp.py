@@ -96,10 +96,18 @@ async def dial(address: str, port: int, deadline: Deadline) -> socket.socket:
 
 
 def _connect_state(opened: socket.socket) -> int | None:
-    """The error number of a connect that is over (0: connected), None while it is still under way."""
+    """The error number of a connect that is over (0: connected), None while it is under way, or when nobody can tell."""
     poll = select.poll()
     poll.register(opened, select.POLLOUT)
-    return opened.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if poll.poll(0) else None
+    if not poll.poll(0):
+        return None
+    error = opened.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if not error:
+        try:
+            opened.getpeername()
+        except OSError:  # the loop has read the error already, and an error can be read only once
+            return None
+    return error
 
 
 class TcpStream:

@@ -329,7 +329,7 @@ class AssetPlanner:
         relation = {key: value for key, value in (params or {}).items() if key in ("nameserver_of", "mx_of")}
         decision = self.terms.scope.decide(
             ministry=self.asset.ministry,
-            name=name,
+            name=(params or {}).get("server", name),
             address=address,
             port=port,
             protocol="tcp",

@@ -22,6 +22,8 @@ from posture.task import Task
 AGAIN_AFTER = 1.0
 # As many as the broker lets an address have anyway; more would only wait.
 IDENTIFY_AT_ONCE = 2
+# The asset's clock, or its bytes, ended: another host at the address has its own.
+_CUT_SHORT = frozenset({Reason.DEADLINE, Reason.RATE_LIMITED})
 
 
 async def observe(task: Task, door: Door) -> PortsFacts:
@@ -157,8 +159,9 @@ def _work(task: Task) -> tuple[str, ...]:
 
 
 def _held(known: Sequence[PortsFacts]) -> dict[int, PortAnswer]:
-    """The answers of ports that were really asked."""
-    return {answer.port: answer for facts in known for answer in facts.ports if answer.state != UNASKED}
+    """The answers of ports that were really asked, and not cut short by what the host's asset had used up."""
+    answers = [answer for facts in known for answer in facts.ports if answer.state != UNASKED]
+    return {answer.port: answer for answer in answers if answer.why not in _CUT_SHORT}
 
 
 def _left(task: Task, known: Sequence[PortsFacts]) -> Task | None:

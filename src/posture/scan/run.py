@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -124,6 +125,7 @@ class _Running:
     answered: dict[Question, Answer] = field(default_factory=dict)
     cut: dict[Question, Answer] = field(default_factory=dict)  # what the kill switch took back, also of second looks
     trials: Trials = field(default_factory=Trials)
+    began: float = field(default_factory=time.monotonic)  # the budget is that of both looks
 
     async def whole(self, seen: SelfTest) -> Ended:
         if not seen.quarantine:
@@ -205,8 +207,9 @@ class _Running:
         probes = {probe.name: probe for probe in PROBES}
         stopped: dict[Question, tuple[Answer, str]] = {}
         orders = self.terms.orders
+        left = max(0.0, self.began + BUDGET - time.monotonic())
         async with aclosing(
-            run_tasks(tasks, probes, broker, budget=BUDGET, stop=self.stop.event, orders=orders)
+            run_tasks(tasks, probes, broker, budget=left, stop=self.stop.event, orders=orders)
         ) as answers:
             async for task, answer in answers:
                 if is_stopped(answer):

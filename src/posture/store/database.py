@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -68,7 +69,8 @@ def _read_only(path: Path) -> sqlite3.Connection:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.OperationalError as fault:
         connection.close()
-        if "unable to open" not in str(fault) or os.access(path.parent, os.W_OK):
+        # SQLite says "readonly" when it is the folder that this account may not write.
+        if not re.search("unable to open|readonly", str(fault)) or os.access(path.parent, os.W_OK):
             raise
         connection = sqlite3.connect(address + "&immutable=1", uri=True, isolation_level=None)
     return connection

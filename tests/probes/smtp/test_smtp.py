@@ -283,7 +283,9 @@ def test_postfix(postfix: Place) -> None:
 def test_an_address_that_may_not_be_asked_stays_in_the_facts() -> None:
     async def ask() -> SmtpFacts:
         async with scripted(talk("220 ready\r\n", "250 mx\r\n")) as place:
-            asked = replace(task(A), params={**task(A).params, "refused": {B: "out_of_scope"}, "codes": {B: "E-SCOPE-020"}})
+            asked = replace(
+                task(A), params={**task(A).params, "refused": {B: "out_of_scope"}, "codes": {B: "E-SCOPE-020"}}
+            )
             found = await SMTP.observe(asked, LoopbackDoor({(A, 25): place}))
             assert isinstance(found, SmtpFacts)
             return found
