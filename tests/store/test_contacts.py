@@ -36,9 +36,11 @@ class Clock:
 
 @contextmanager
 def ledger(path: Path, clock: Clock) -> Iterator[ContactLedger]:
-    with Store.open(path, write=True, shipped={}) as store:
-        with ContactLedger(store, wall=lambda: clock.wall, monotonic=lambda: clock.seconds) as contacts:
-            yield contacts
+    with (
+        Store.open(path, write=True, shipped={}) as store,
+        ContactLedger(store, wall=lambda: clock.wall, monotonic=lambda: clock.seconds) as contacts,
+    ):
+        yield contacts
 
 
 def rows(path: Path) -> list[tuple[str, str, float, int]]:
