@@ -179,7 +179,10 @@ def root_prints(pem: bytes) -> frozenset[bytes]:
 
 
 def _openssl(cert: x509.Certificate) -> crypto.X509:
-    return crypto.X509.from_cryptography(cert)
+    try:
+        return crypto.X509.from_cryptography(cert)
+    except crypto.Error as fault:  # OpenSSL reads more strictly than whoever read it first
+        raise Malformed("OpenSSL cannot read the certificate") from fault
 
 
 def _for_servers(leaf: x509.Certificate) -> bool:
