@@ -200,6 +200,21 @@ def test_as_of_gives_the_state_as_it_was_known_then(world: World) -> None:
         rows(world, at="2026-10-01")
 
 
+def test_as_of_is_the_vantage_that_was_newest_then(world: World) -> None:
+    world.scan(one(tls("bad")))
+    world.scan(one(tls("good")), vantage="outside")
+    assert outcomes(world, at=end(0))["t.cert", HTTPS] == "fail"
+    assert outcomes(world, at=end(1))["t.cert", HTTPS] == "pass"
+    with pytest.raises(UsageError, match="no run had ended by"):
+        rows(world, at=end(0), vantage="outside")
+
+
+def test_a_run_and_a_time_are_not_both_chosen(world: World) -> None:
+    world.scan(one(tls("bad")))
+    with pytest.raises(UsageError, match="--run and --at both choose"):
+        rows(world, run="latest", at=end(0))
+
+
 def test_first_seen_is_when_it_was_first_open_also_after_a_fix(world: World) -> None:
     for name in ("bad", "good", "bad"):
         world.scan(one(tls(name)))
@@ -377,6 +392,21 @@ def test_drift_compares_the_last_two_complete_runs(world: World) -> None:
         "initial": False,
     }
     assert document["events"][1]["message"] == "No longer so: Port 23 is open."
+
+
+def test_latest_drift_as_it_was_known_then(world: World) -> None:
+    for name in ("good", "bad", "good"):
+        world.scan(one(tls(name)))
+    world.scan(one(tls("bad")), vantage="outside")
+    with world.open(write=False) as store:
+        local = store.reader.runs("local")
+        third, second, first = (latest_drift(store, until=run) for run in local)
+    assert first is None
+    assert second is not None
+    assert third is not None
+    assert [row["kind"] for row in second["events"] if row["control"] == "t.cert"] == ["new"]
+    assert (second["from"]["id"], second["to"]["id"]) == (local[2].id, local[1].id)
+    assert [row["kind"] for row in third["events"] if row["control"] == "t.cert"] == ["fixed"]
 
 
 def test_drift_between_runs_far_apart(world: World) -> None:

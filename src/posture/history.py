@@ -43,6 +43,7 @@ __all__ = [
     "resolve_run",
     "runs",
     "state",
+    "state_after",
 ]
 
 
@@ -97,9 +98,11 @@ def state(
         at: a date (its end, in the State's time zone) or a time.
 
     Raises:
-        UsageError: no such run, or a selector that matches nothing.
+        UsageError: no such run, both a run and a time, or a selector that matches nothing.
     """
     select = select or Selectors()
+    if run is not None and at is not None:
+        raise UsageError("--run and --at both choose what is shown. Give one of them.")
     _must_exist(store, vantage)
     if run is not None:
         record: RunRecord | None = resolve_run(store, run, vantage=vantage)
@@ -109,8 +112,16 @@ def state(
         record = latest_closed(store, vantage)
     if record is None:
         return {"schema": "posture-findings/1", "complete": False, "run": None, "findings": []}
-    view = _View(store, record, alone=run is not None)
-    chosen = _Chosen(select, record, view)
+    return _state(store, record, select, alone=run is not None)
+
+
+def state_after(store: Store, run: RunRecord) -> Row:
+    """``posture-findings/1``: the state as it was known when a run had ended."""
+    return _state(store, run, Selectors(), alone=False)
+
+
+def _state(store: Store, record: RunRecord, select: Selectors, *, alone: bool) -> Row:
+    chosen = _Chosen(select, record, _View(store, record, alone))
     return {
         "schema": "posture-findings/1",
         "complete": record.state == "complete",
@@ -361,9 +372,15 @@ def compare(
     return _drift_document(store, before, after, ministries)
 
 
-def latest_drift(store: Store, vantage: str | None = None) -> Row | None:
-    """The drift to the newest complete run, or None when there is nothing to compare it with."""
-    after = next((run for run in store.reader.runs(vantage) if run.state == "complete"), None)
+def latest_drift(store: Store, vantage: str | None = None, *, until: RunRecord | None = None) -> Row | None:
+    """The drift to the newest complete run, or None when there is nothing to compare it with.
+
+    Args:
+        until: no run after this one is looked at, and none of another vantage.
+    """
+    looked = store.reader.runs(until.vantage if until else vantage)
+    newest = until.number if until else float("inf")
+    after = next((run for run in looked if run.state == "complete" and run.number <= newest), None)
     before = _complete_before(store, after) if after else None
     return _drift_document(store, before, after, ()) if before and after else None
 

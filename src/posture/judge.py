@@ -218,7 +218,7 @@ _UNKNOWN = {
     Reason.FEED_STALE: "Could not judge: the reference data is missing or too old.",
     Reason.TOOL_MISSING: "Could not see: a tool that this needs is not installed.",
     Reason.VANTAGE_LIMITED: "Could not see from this vantage point.",
-    Reason.NOT_RECORDED: "Could not judge: earlier releases did not record this.",
+    Reason.NOT_RECORDED: "Could not judge: this was not recorded, or is no longer kept.",
     Reason.DEADLINE: "Could not see: the time for this asset ran out.",
     Reason.BUG: "Could not judge: a fault of posture itself; please report it.",
 }

@@ -105,7 +105,8 @@ class MinistryReport:
 class Report:
     """``run`` and ``events`` as in the published JSON; ``drift`` is None when there is nothing to compare with.
 
-    ``state_score`` is None in a report narrowed to some ministries.
+    ``state_score`` is None in a report narrowed to some ministries. ``at`` is when it was written; ``as_of`` the
+    past time of which it tells, None for the present.
     """
 
     state: str
@@ -126,6 +127,7 @@ class Report:
     drift: Row | None = None
     complete: bool = True
     tlp: str = TLP_DEFAULT
+    as_of: datetime | None = None
 
     @property
     def is_narrowed(self) -> bool:
@@ -151,6 +153,7 @@ def assemble(
     previous: Iterable[Row] | None = None,
     authorities: Mapping[str, Authority] | None = None,
     tlp: str = TLP_DEFAULT,
+    as_of: datetime | None = None,
 ) -> Report:
     """Everything about a State, scored.
 
@@ -161,14 +164,16 @@ def assemble(
         drift_document: ``posture-drift/1`` since the run compared with.
         previous: the rows of the current state as of that run; gives the scores before.
         authorities: what the run went under, by id, as signed.
+        as_of: the past time (UTC) of which the document tells; scores count deadlines to it instead of to ``at``.
 
     Raises:
         UsageError: ``tlp`` is no level of TLP 2.0.
     """
     rows = tuple(findings_document["findings"])
     scored = [ScoredAsset(asset.key, asset.ministry, asset.criticality) for asset in inventory.assets]
-    card = scorecard(map(Standing.of, rows), scored, policy, controls, at=at)
-    before = None if previous is None else scorecard(map(Standing.of, previous), scored, policy, controls, at=at)
+    then = as_of or at
+    card = scorecard(map(Standing.of, rows), scored, policy, controls, at=then)
+    before = None if previous is None else scorecard(map(Standing.of, previous), scored, policy, controls, at=then)
     texts = {name: ControlText.of(control) for name, control in controls.items()}
     return Report(
         state=inventory.state.code,
@@ -189,6 +194,7 @@ def assemble(
         drift=drift_document,
         complete=bool(findings_document.get("complete", True)),
         tlp=tlp_level(tlp),
+        as_of=as_of,
     )
 
 
@@ -337,6 +343,7 @@ def scorecard_document(report: Report) -> dict[str, Any]:
         "state": report.state,
         "tlp": report.tlp,
         "generated_at": report.at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "as_of": report.as_of.strftime("%Y-%m-%dT%H:%M:%SZ") if report.as_of else None,
         "complete": report.complete,
         "run": dict(report.run),
         "policy": report.policy,

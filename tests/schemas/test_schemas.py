@@ -8,6 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from posture.errors import UsageError
+from posture.explained import explained
 from posture.model import Outcome, Reason, Severity
 from posture.report import narrow, scorecard_document
 from posture.reporters.cells import json_default
@@ -59,6 +60,17 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
         ],
     },
     "scorecard": scorecard_document(sample.report()),
+    "ages": {
+        "schema": "posture-ages/1", "complete": True, "run": sample.RUN, "at": "2026-11-23T21:10:00Z",
+        "ages": [{"ministry": "finance", "severity": "high", "open": 2, "median_days": 40.5, "oldest_days": 80,
+                  "reopened": 1}],
+        "findings": [
+            {"ministry": "finance", "asset": "www.finance.gov.example", "kind": "host", "subject": "",
+             "control": "tls.cert.expiry", "outcome": "fail", "severity": "high", "first_seen": "2026-09-02T20:00:00Z",
+             "last_seen": "2026-11-23T21:01:12Z", "days_open": 80, "reopened": 1}
+        ],
+    },
+    "explain": explained(sample.report(), "finance"),
     "controls": {
         "schema": "posture-controls/1",
         "controls": [

@@ -21,6 +21,7 @@ Checks = Annotated[
 Controls = Annotated[list[str] | None, typer.Option("--control", metavar="GLOB", help="Only these ids. Repeat.")]
 Profile = Annotated[str | None, typer.Option("--profile", metavar="passive|standard|deep", help="Classes of probes.")]
 Format = Annotated[str, typer.Option("--format", metavar="table|json|jsonl|csv", help="Of stdout.")]
+At = Annotated[str | None, typer.Option("--at", metavar="D", help="As it was known at a date's end, or a time.")]
 Vantage = Annotated[str | None, typer.Option("--vantage", metavar="NAME", help="From where we look.")]
 FailOn = Annotated[str, typer.Option("--fail-on", metavar="SEVERITY", help="Exit 1 at or above; default none.")]
 
@@ -92,13 +93,15 @@ def findings(
     run: Annotated[
         str | None, typer.Option("--run", metavar="R", help="Id, prefix, latest, previous or a date.")
     ] = None,
+    at: At = None,
     since: Annotated[str | None, typer.Option("--since", metavar="D", help="Last seen on or after.")] = None,
     until: Annotated[str | None, typer.Option("--until", metavar="D", help="Last seen on or before.")] = None,
     vantage: Vantage = None,
     fail_on: FailOn = "none",
+    ages: Annotated[bool, typer.Option("--ages", help="How long open ones are open, how often reopened.")] = False,
     output: Format = "table",
 ) -> Result:
-    """The current state: the last answer to each control, with its age; or one run's with --run."""
+    """The current state: the last answer to each control, with its age; as it was known with --at; one run's with --run."""
     from posture.cli.reading import Filters, show_findings
 
     filters = Filters(
@@ -109,11 +112,12 @@ def findings(
         severity=severity,
         outcome=outcome,
         run=run,
+        at=at,
         since=since,
         until=until,
         vantage=vantage,
     )
-    return show_findings(settings_of(ctx), filters, fail_on, output)
+    return show_findings(settings_of(ctx), filters, fail_on, output, ages=ages)
 
 
 @app.command(
@@ -149,9 +153,13 @@ def scorecard(
     single_file: Annotated[bool, typer.Option("--single-file", help="Everything in one page.")] = False,
     tlp: Annotated[str, typer.Option("--tlp", metavar="LEVEL", help="TLP 2.0 label of every page.")] = "AMBER+STRICT",
     run: Annotated[str | None, typer.Option("--run", metavar="R", help="As this run saw it.")] = None,
+    at: At = None,
     vantage: Vantage = None,
 ) -> Result:
-    """Write the scorecards as a self-contained site; with --ministry nothing of any other ministry."""
+    """Write the scorecards as a self-contained site; with --ministry nothing of any other ministry.
+
+    With --at as it was known then: the ministries, assets, policy and drift of that time, deadlines counted to it.
+    """
     from posture.cli.reading import write_scorecard
 
-    return write_scorecard(settings_of(ctx), out, tuple(ministry or ()), output, single_file, tlp, run, vantage)
+    return write_scorecard(settings_of(ctx), out, tuple(ministry or ()), output, single_file, tlp, run, at, vantage)

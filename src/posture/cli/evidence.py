@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from posture.cli.app import EVIDENCE, app
+from posture.cli.app import EVIDENCE, app, settings_of
 from posture.cli.result import Result
 
 
@@ -43,19 +43,40 @@ def controls(
 
 @app.command(
     rich_help_panel=EVIDENCE,
-    short_help="One control in full, with its remedy.",
-    epilog="Example: posture explain tls.protocol.legacy",
+    short_help="One control, or a score line by line.",
+    epilog="Example: posture explain tls.protocol.legacy, or: posture explain score --ministry finance",
 )
 def explain(
-    control: Annotated[str, typer.Argument(metavar="ID", help="A control's id; 'posture controls' lists them.")],
+    ctx: typer.Context,
+    control: Annotated[
+        str, typer.Argument(metavar="ID|score", help="A control's id ('posture controls' lists them), or score.")
+    ],
+    ministry: Annotated[
+        str | None, typer.Option("--ministry", metavar="CODE", help="Whose score; without, the State's.")
+    ] = None,
+    run: Annotated[str | None, typer.Option("--run", metavar="R", help="The score as this run saw it.")] = None,
+    at: Annotated[str | None, typer.Option("--at", metavar="D", help="The score as it was known then.")] = None,
+    vantage: Annotated[str | None, typer.Option("--vantage", metavar="NAME", help="From where we look.")] = None,
+    output: Annotated[str, typer.Option("--format", metavar="table|json|csv", help="Of a score's lines.")] = "table",
 ) -> Result:
-    """One control in full: what is looked at, what passes, why it matters, how to mend it."""
+    """One control in full: what is looked at, what passes, why it matters, how to mend it.
+
+    Or a score: every addend and every cap on a line of its own, that add up to the number shown.
+    """
+    if control == "score":
+        from posture.cli.reading import explain_score
+
+        return explain_score(settings_of(ctx), ministry, run, at, vantage, output)
     from difflib import get_close_matches
 
     from posture.checks import catalogue
     from posture.checks.document import explain as text_of
     from posture.errors import UsageError
 
+    if given := [name for name in ("ministry", "run", "at", "vantage") if ctx.params[name] is not None]:
+        raise UsageError(f"--{given[0]} is about a score. Write: posture explain score --{given[0]} ...")
+    if output != "table":
+        raise UsageError("a control is explained in words. Leave --format out, or: posture controls --format json.")
     known = catalogue()
     if control not in known:
         near = get_close_matches(control, known, n=3, cutoff=0.4)

@@ -29,6 +29,7 @@ class Filters:
     severity: str | None = None
     outcome: str | None = None
     run: str | None = None
+    at: str | None = None
     since: str | None = None
     until: str | None = None
     vantage: str | None = None
@@ -56,8 +57,9 @@ def show_runs(settings: Settings, vantage: str | None, output: str) -> Result:
         return Result(document=history.runs(store, vantage), format=output)
 
 
-def show_findings(settings: Settings, filters: Filters, fail_on: str, output: str) -> Result:
+def show_findings(settings: Settings, filters: Filters, fail_on: str, output: str, *, ages: bool = False) -> Result:
     from posture import history
+    from posture.ages import ages_of
     from posture.scan.ended import reaches
     from posture.store import Store
 
@@ -73,10 +75,11 @@ def show_findings(settings: Settings, filters: Filters, fail_on: str, output: st
         until=filters.until,
     )
     with Store.open(config_of(settings).db, write=False) as store:
-        document = history.state(store, run=filters.run, vantage=filters.vantage, select=select)
+        show = ages_of if ages else history.state
+        document = show(store, run=filters.run, at=filters.at, vantage=filters.vantage, select=select)
     rows = document["findings"]
     if output == "table":
-        document = {**document, "findings": sorted(rows, key=_worst_first)}
+        document = {**document, "findings": sorted(rows, key=_oldest_first if ages else _worst_first)}
     reached = threshold is not None and any(reaches(row, threshold) for row in rows)
     return Result(document=document, format=output, exit_code=int(reached), everything=filters.outcome is not None)
 
@@ -93,6 +96,10 @@ def _outcomes(text: str | None) -> tuple[str, ...]:
 
 def _worst_first(row: dict[str, Any]) -> tuple[int, int, str, str, str]:
     return (_ORDER[row["outcome"]], -Severity(row["severity"]).rank, row["ministry"], row["asset"], row["control"])
+
+
+def _oldest_first(row: dict[str, Any]) -> tuple[int, int, str, str, str]:
+    return (-row["days_open"], -Severity(row["severity"]).rank, row["ministry"], row["asset"], row["control"])
 
 
 def show_drift(
@@ -123,6 +130,7 @@ def write_scorecard(
     single_file: bool,
     tlp: str,
     run: str | None,
+    at: str | None,
     vantage: str | None,
 ) -> Result:
     from posture.reporters import write_site
@@ -130,7 +138,7 @@ def write_scorecard(
 
     config = config_of(settings)
     inventory = inventory_of(settings, None)[0] if config.inventory.exists() else None
-    report = report_of(config, inventory, run=run, vantage=vantage)
+    report = report_of(config, inventory, run=run, at=at, vantage=vantage)
     try:
         page = write_site(report, out, ministries=ministries, single_file=single_file, tlp=tlp, format=output)
     except OSError as fault:
@@ -138,3 +146,16 @@ def write_scorecard(
             raise
         raise UsageError(f"{out} cannot be written: {fault.strerror}. Choose another folder with --out.") from fault
     return Result(text=f"{page}\n")
+
+
+def explain_score(
+    settings: Settings, ministry: str | None, run: str | None, at: str | None, vantage: str | None, output: str
+) -> Result:
+    """Every addend and cap of a ministry's score, or of the State's."""
+    from posture.explained import explained
+    from posture.scan import report_of
+
+    config = config_of(settings)
+    inventory = inventory_of(settings, None)[0] if config.inventory.exists() else None
+    report = report_of(config, inventory, run=run, at=at, vantage=vantage)
+    return Result(document=explained(report, ministry), format=output)

@@ -97,6 +97,15 @@ def _message(row: Row) -> Scanned:
     return together(row.get("message"), " (", said, ")") if said else together(row.get("message"))
 
 
+def _points(row: Row) -> str:
+    """With its sign, in columns."""
+    return f"{row['points']:+8.3f}"
+
+
+def _best(row: Row) -> str:
+    return "" if row["of"] is None else f"{row['of']:7.3f}"
+
+
 def _change(row: Row) -> str:
     return f"{row.get('before') or '-'} > {row.get('after') or '-'}"
 
@@ -133,6 +142,10 @@ CONTACT_FIELDS = (
     "run", "allowed", "code", "authorisation", "owner", "via", "ministry", "asset", "probe", "class", "traffic",
     "purpose", "name", "address", "protocol", "ports", "connections", "first_at", "last_at", "sent", "received", "ends",
 )  # fmt: skip
+AGE_FIELDS = (
+    "ministry", "asset", "kind", "subject", "control", "outcome", "severity", "first_seen", "last_seen", "days_open",
+    "reopened",
+)  # fmt: skip
 FINDING_FIELDS = (
     "state", "ministry", "asset", "kind", "subject", "control", "outcome", "severity", "confidence", "tag", "args",
     "message", "reason", "code", "authorisation", "vantage", "mends", "provider", "mend_by", "observed_at",
@@ -168,6 +181,48 @@ SHAPES: Mapping[str, Shape] = {
         "No finding matches.",
         hides=frozenset({"pass", "not_applicable", "info"}),
         drops=("SINCE", "MINISTRY", "OUTCOME"),
+    ),
+    "ages": Shape(
+        "findings",
+        AGE_FIELDS,
+        (
+            Column("DAYS OPEN", of("days_open")),
+            Column("SEVERITY", of("severity"), paint="severity"),
+            Column("MINISTRY", of("ministry")),
+            Column("ASSET", subject_of, grows=True),
+            Column("CONTROL", of("control"), grows=True),
+            Column("FIRST SEEN", date_of("first_seen")),
+            Column("LAST SEEN", date_of("last_seen")),
+            Column("REOPENED", of("reopened")),
+        ),
+        "No open finding matches.",
+        drops=("LAST SEEN", "MINISTRY"),
+    ),
+    "age groups": Shape(
+        "ages",
+        ("ministry", "severity", "open", "median_days", "oldest_days", "reopened"),
+        (
+            Column("MINISTRY", of("ministry"), grows=True),
+            Column("SEVERITY", of("severity"), paint="severity"),
+            Column("OPEN", of("open")),
+            Column("MEDIAN DAYS", of("median_days")),
+            Column("OLDEST", of("oldest_days")),
+            Column("REOPENED", of("reopened")),
+        ),
+        "Nothing is open.",
+    ),
+    "explain": Shape(
+        "lines",
+        ("kind", "pillar", "name", "points", "of", "why"),
+        (
+            Column("POINTS", _points),
+            Column("OF", _best),
+            Column("PILLAR", of("pillar")),
+            Column("LINE", of("name")),
+            Column("WHY", of("why"), grows=True),
+        ),
+        "Nothing is known yet: there is no score to explain.",
+        drops=("OF",),
     ),
     "drift": Shape(
         "events",

@@ -23,9 +23,9 @@ def write_markdown(document: Row, stream: TextIO, *, everything: bool = False) -
     stream.write("\n".join(_table(shape.columns, rows)) + "\n" if rows else shape.empty + "\n")
     if line := hidden_line(hidden):
         stream.write(f"\n{line}\n")
-    if document.get("refusals"):
-        refusals = SHAPES["refusals"]
-        stream.write("\n" + "\n".join(_table(refusals.columns, document["refusals"])) + "\n")
+    for name, key in (("refusals", "refusals"), ("age groups", "ages")):
+        if document.get(key):
+            stream.write("\n" + "\n".join(_table(SHAPES[name].columns, document[key])) + "\n")
 
 
 def _table(columns: Sequence[Column], rows: Iterable[Row]) -> Iterator[str]:
@@ -49,6 +49,9 @@ def _scorecard(report: Report) -> Iterator[str]:
     yield ""
     yield f"# Cyber posture: {markdown(report.state_name)}"
     yield ""
+    if report.as_of is not None:
+        yield f"As it was known on {report.as_of:%Y-%m-%d %H:%M} UTC."
+        yield ""
     if report.state_score is not None:
         yield _sentence(report.state_score)
         yield ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TextIO
 
 from posture.reporters.cells import terminal
@@ -45,15 +45,24 @@ def write_table(document: Row, stream: TextIO, *, colour: bool, width: int, ever
     rows, hidden = split_hidden(document[shape.rows], shape, everything=everything)
     if document["schema"].startswith("posture-drift/"):
         stream.write(_drift_heading(document))
+    if document["schema"].startswith("posture-explain/"):
+        stream.write(_score_heading(document))
     if rows or not hidden:
         _write_rows(shape, rows, stream, colour=colour, width=width)
     if line := hidden_line(hidden):
         stream.write(line + "\n")
-    if document.get("refusals"):
+    for name, more in _further(document):
         stream.write("\n")
-        _write_rows(SHAPES["refusals"], document["refusals"], stream, colour=colour, width=width)
+        _write_rows(SHAPES[name], more, stream, colour=colour, width=width)
     if document["schema"].startswith("posture-plan/"):
         stream.write(_plan_ending(document))
+
+
+def _further(document: Row) -> Iterator[tuple[str, Sequence[Row]]]:
+    """The tables below the first one, by the name of their shape."""
+    for name, key in (("refusals", "refusals"), ("age groups", "ages")):
+        if document.get(key):
+            yield name, document[key]
 
 
 def _write_audit(document: Row, shape: Shape, stream: TextIO, *, colour: bool, width: int) -> None:
@@ -80,6 +89,18 @@ def _drift_heading(document: Row) -> str:
     doubt = "; too much changed at once to be believed yet (suspect)" if document["suspect"] else ""
     runs = [terminal((document[end] or {}).get("id")) or "nothing" for end in ("from", "to")]
     return f"From {runs[0]} to {runs[1]}{doubt}\n"
+
+
+def _score_heading(document: Row) -> str:
+    """``Ministry of Finance: 59.0 points, D; coverage 98.7 %; with everything seen 57.1 to 59.0.``"""
+    name = terminal(document["name"])
+    if document["score"] is None:
+        return f"{name}: {document['label']}.\n"
+    low, high = document["interval"]
+    return (
+        f"{name}: {document['score']:.1f} points, {document['label']}; coverage {document['coverage']:.1f} %; "
+        f"with everything seen {low:.1f} to {high:.1f}. The lines add up to {document['score']:.1f}.\n"
+    )
 
 
 def _write_rows(shape: Shape, rows: Sequence[Row], stream: TextIO, *, colour: bool, width: int) -> None:

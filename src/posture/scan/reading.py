@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -41,37 +42,53 @@ def remembered(store: Store, run: RunRecord, path: Path) -> Inventory:
     )
 
 
+def _who_is_who(store: Store, run: RunRecord, path: Path, today: Inventory | None, *, then: bool) -> Inventory:
+    """Today's inventory; or the run's own, with the names of the State and the operator from today's."""
+    if today is not None and not then:
+        return today
+    known = remembered(store, run, path)
+    if today is None or today.state.code != run.state_code:
+        return known
+    return replace(known, state=replace(today.state, timezone=run.timezone), operator=today.operator)
+
+
 def report_of(
     config: Config,
     inventory: Inventory | None,
     *,
     run: str | None = None,
+    at: str | None = None,
     vantage: str | None = None,
 ) -> Report:
-    """The report of the current state, or of one run, compared with the complete run before.
+    """The report of the current state, of the state at a time, or of one run, compared with the complete run before.
 
     Args:
         inventory: None where there is no such file: then who is who is as the last run knew it.
+        at: a date (its end, in the State's time zone) or a time: the state as it was known then, under the policy
+            and with the ministries, assets and criticality of that time's run. Deadlines count to that time. The
+            weights of the controls are this release's.
 
     Raises:
-        UsageError: no such database or run, or nothing has been scanned yet.
+        UsageError: no such database or run, both a run and a time, or nothing has been scanned yet.
     """
+    now = datetime.now(UTC)
     with Store.open(config.db, write=False) as store:
-        document = history.state(store, run=run, vantage=vantage)
+        document = history.state(store, run=run, at=at, vantage=vantage)
         if document["run"] is None:
             raise UsageError(f"{config.db} holds no finished run yet. Scan first: posture scan.")
-        drift = history.latest_drift(store, vantage) if run is None else None
-        before = history.state(store, at=drift["from"]["ended_at"], vantage=vantage) if drift else None
         last = history.resolve_run(store, document["run"]["id"])
+        drift = history.latest_drift(store, until=last) if run is None else None
+        before = history.state_after(store, history.resolve_run(store, drift["from"]["id"])) if drift else None
         recorded = store.reader.policy(last)
-        inventory = inventory or remembered(store, last, config.inventory)
+        inventory = _who_is_who(store, last, config.inventory, inventory, then=at is not None)
         authorities = authority_of(store.connection, last.number)
     return assemble(
         inventory,
         document,
         parse_policy(recorded.body) if recorded else load_policy(),
         catalogue(),
-        datetime.now(UTC),
+        now,
+        as_of=None if at is None else min(history.bounds(at, last.timezone)[1], now),
         drift_document=drift,
         previous=before["findings"] if before else None,
         authorities=authorities,

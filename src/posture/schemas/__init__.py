@@ -19,6 +19,8 @@ NAMES = (
     "export",
     "stop",
     "audit",
+    "ages",
+    "explain",
 )
 
 

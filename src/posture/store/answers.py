@@ -31,6 +31,7 @@ from posture.store.records import AssetEntry, moment, stamp
 
 DETAIL_LIMIT = 500  # characters of a detail that are kept
 BLOB_LIMIT = 8_000_000  # bytes of one record of facts; more is a bug, or a bomb
+DROPPED = "the evidence was dropped when its time had passed"
 
 
 class Texts:
@@ -71,17 +72,19 @@ class Texts:
 
 
 def put_blob(connection: sqlite3.Connection, data: bytes) -> int:
-    """Keeps bytes once, compressed; their number."""
+    """Keeps bytes once, compressed; their number. What retention had emptied is filled again."""
     name = hashlib.sha256(data).digest()
-    row = connection.execute("SELECT id FROM blob WHERE sha256 = ?", (name,)).fetchone()
+    row = connection.execute("SELECT id, length(data) FROM blob WHERE sha256 = ?", (name,)).fetchone()
     if row:
+        if not row[1]:
+            connection.execute("UPDATE blob SET data = ? WHERE id = ?", (zlib.compress(data, 9), row[0]))
         return int(row[0])
     insert = "INSERT INTO blob (sha256, data) VALUES (?, ?)"
     return int(connection.execute(insert, (name, zlib.compress(data, 9))).lastrowid or 0)
 
 
 def get_blob(connection: sqlite3.Connection, number: int) -> bytes:
-    """The bytes behind a number."""
+    """The bytes behind a number; none when retention has emptied it."""
     packed = connection.execute("SELECT data FROM blob WHERE id = ?", (number,)).fetchone()[0]
     return zlib.decompressobj().decompress(packed, BLOB_LIMIT)
 
@@ -95,7 +98,9 @@ def answer_bytes(answer: Observed[Any] | Absent) -> bytes:
 
 
 def answer_from(data: bytes, at: datetime) -> tuple[Answer, str]:
-    """Inverse of :func:`answer_bytes`, and the digest of a facts record ("" for others)."""
+    """Inverse of :func:`answer_bytes`, and the digest of a facts record ("" for others). No bytes: not kept any longer."""
+    if not data:
+        return Unobserved(Reason.NOT_RECORDED, at, DROPPED), ""
     if data.startswith(b'{"cause":'):
         body = json.loads(data)
         if body.get("type") == "absent":

@@ -92,10 +92,8 @@ def bounds(text: str, timezone: str) -> tuple[datetime, datetime]:
 
 
 def as_of(store: Store, at: str, vantage: str | None) -> RunRecord:
-    """The newest run that had ended by a date or time. Raises UsageError."""
+    """The newest run that had ended by a date or time, of any vantage unless one is chosen. Raises UsageError."""
     closed = [run for run in store.reader.runs(vantage) if run.closed]
-    if closed and vantage is None:
-        closed = [run for run in closed if run.vantage == closed[0].vantage]
     for run in closed:
         if run.end <= bounds(at, run.timezone)[1]:
             return run

@@ -8,7 +8,7 @@ from datetime import datetime
 from posture.checks import Control, Reference
 from posture.drift import Event, Key, drift, is_suspect, key_of
 from posture.judge import Docket, judge
-from posture.model import AssetKey, Finding, Outcome
+from posture.model import AssetKey, Finding, Outcome, Reason, Unobserved
 from posture.policy import Policy
 from posture.store.reader import Reader, was_known
 from posture.store.records import AssetEntry, RunRecord, StoredAnswer
@@ -95,14 +95,19 @@ def _unknowns(
     wanted = [asset for asset in entries if asset in chosen]
     answers = reader.answers(run, wanted) if wanted else {}
     unknown: dict[Key, Finding] = {}
+    forgotten: set[AssetKey] = set()
     for asset in wanted:
         # A miss hides the older answer: this is how the last look saw the asset.
         seen = {**answers.get(asset, {}), **misses.get(asset, {})}
+        if any(isinstance(s.answer, Unobserved) and s.answer.reason is Reason.NOT_RECORDED for s in seen.values()):
+            forgotten.add(asset)
         found = judge(
             docket_of(entries[asset], seen), policy, run.end, reference=reference, lab=run.lab, shipped=shipped
         )
         unknown.update((key_of(one), one) for one in found if one.outcome is Outcome.UNKNOWN)
-    return unknown
+    # Evidence that is no longer kept is no silence: what that look knew stays known.
+    known = reader.known_at_last_look(run, [key for key in unknown if key[0] in forgotten])
+    return {key: finding for key, finding in unknown.items() if key not in known}
 
 
 def compare_runs(

@@ -228,6 +228,18 @@ class Reader:
                 break
         return {bits[bit] for bit in found}
 
+    def known_at_last_look(self, run: RunRecord, keys: Collection[Key]) -> set[Key]:
+        """Those of some keys that the last run to ask for them, up to this run, got to know."""
+        place, pending, known = {asset: bit for bit, asset in self.bits().items()}, set(keys), set[Key]()
+        for one in self._until(run) if pending else ():
+            looks = self.looks(one.number)
+            asked = {key for key in pending if key[1] in looks and place[key[0]] in looks[key[1]][0]}
+            known.update(key for key in asked if was_known(looks, place[key[0]], key))
+            pending -= asked
+            if not pending:
+                break
+        return known
+
     # ---- drift's view
 
     def judged(self, run: RunRecord, unknown: Mapping[Key, Finding], timelines: Mapping[Key, list[Interval]]) -> Judged:

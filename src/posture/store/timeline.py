@@ -28,6 +28,26 @@ def first_run(spans: Sequence[Interval]) -> int:
     return since
 
 
+def open_spells(spans: Sequence[Interval]) -> list[tuple[int, int | None]]:
+    """From which run to which it was open, oldest first; None: it still is. A change of its words ends no spell."""
+    spells: list[tuple[int, int | None]] = []
+    for span in spans:
+        if not span.finding.outcome.is_open:
+            continue
+        if spells and spells[-1][1] == span.since:
+            spells[-1] = (spells[-1][0], span.until)
+        else:
+            spells.append((span.since, span.until))
+    return spells
+
+
+def reopened(spans: Sequence[Interval]) -> int:
+    """How often it was open again after it was seen mended (a departure or a new policy mends nothing)."""
+    mends = [span.since for span, later in pairwise([*spans, None]) if span is not None and _mended(span, later)]
+    again = [since for since, _ in open_spells(spans)]
+    return sum(any(since > mend for since in again) for mend in mends)
+
+
 def fixed_once(spans: Sequence[Interval]) -> bool:
     """Whether it was open and then seen mended (a departure or a new policy mends nothing)."""
     return any(_mended(earlier, later) for earlier, later in pairwise([*spans, None]) if earlier is not None)
