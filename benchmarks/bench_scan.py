@@ -21,10 +21,10 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
-from measure import console_script, median, run, say
+from measure import console_script, lab_inventory, median, run, say
 
 from posture.probes.matrix import SWEEP_PORTS
 from posture.range.certificates import Authority
@@ -195,38 +195,8 @@ def practice_range(folder: Path) -> Iterator[str]:
 
 
 def write_inventory(lab: Lab, configuration: str) -> Path:
-    today = date.today()
     ports = sorted({*SWEEP_PORTS, 80, 443})
-    limits = "\n".join(f"{key} = {value}" for key, value in LIMITS.items())
-    text = f"""\
-format = "posture-inventory/1"
-[state]
-code = "ZZ"
-name = "Example Islands"
-timezone = "UTC"
-[operator]
-name = "Bench"
-contact = "soc@bench.gov.example"
-[[authorisation]]
-id = "bench"
-owner = "Bench"
-officer = "Bench"
-basis = "own"
-reference = "loopback"
-not_before = {today - timedelta(days=30)}
-not_after = {today + timedelta(days=300)}
-classes = ["passive", "client", "active"]
-zones = ["bench.gov.example"]
-networks = ["127.0.30.0/24"]
-ports = {[str(port) for port in ports]}
-lab = true
-[authorisation.limits]
-{limits}
-[[ministry]]
-code = "bench"
-name = "Bench"
-authorisation = ["bench"]
-"""
+    text = lab_inventory("127.0.30.0/24", ports, LIMITS)
     for number, address in enumerate(lab.addresses(), 1):
         text += f'[[ministry.asset]]\nname = "h{number}.bench.gov.example"\naddresses = ["{address}"]\n'
         text += 'kind = "host"\nroles = ["web"]\nports = [443]\n'

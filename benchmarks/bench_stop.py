@@ -17,10 +17,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date, timedelta
 from pathlib import Path
 
-from measure import console_script, median, say
+from measure import console_script, lab_inventory, median, say
 
 TARPITS = 50
 ROUNDS = 5
@@ -96,34 +95,7 @@ def practice_range(folder: Path) -> Iterator[None]:
 
 
 def write_inventory(folder: Path, ports: dict[str, int]) -> Path:
-    today = date.today()
-    text = f"""\
-format = "posture-inventory/1"
-[state]
-code = "ZZ"
-name = "Example Islands"
-timezone = "UTC"
-[operator]
-name = "Bench"
-contact = "soc@bench.gov.example"
-[[authorisation]]
-id = "bench"
-owner = "Bench"
-officer = "Bench"
-basis = "own"
-reference = "loopback"
-not_before = {today - timedelta(days=30)}
-not_after = {today + timedelta(days=300)}
-classes = ["passive", "client", "active"]
-zones = ["bench.gov.example"]
-networks = ["127.0.22.0/24"]
-ports = ["443"]
-lab = true
-[[ministry]]
-code = "bench"
-name = "Bench"
-authorisation = ["bench"]
-"""
+    text = lab_inventory("127.0.22.0/24", [443])
     for number, (address, port) in enumerate(ports.items(), 1):
         text += f'[[ministry.asset]]\nname = "h{number}.bench.gov.example"\nports = [443]\naddresses = ["{address}"]\n'
         text += f'[[lab_port]]\naddress = "{address}"\nport = 443\nto = {port}\nproto = "tcp"\n'

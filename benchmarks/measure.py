@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 from statistics import median
 
-__all__ = ["Cost", "console_script", "cost_of_call", "interleaved", "median", "run", "say"]
+__all__ = ["Cost", "console_script", "cost_of_call", "interleaved", "lab_inventory", "median", "run", "say"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +65,39 @@ def interleaved(measured: Sequence[Callable[[], Cost]], rounds: int) -> list[lis
 def say(what: str, figure: str, goal: str = "") -> None:
     """One line of the report."""
     print(f"  {what:<48} {figure:>14}{f'   (goal {goal})' if goal else ''}", flush=True)
+
+
+def lab_inventory(network: str, ports: Sequence[int], limits: Mapping[str, int] | None = None) -> str:
+    """The head of a lab's inventory: a State, an operator, one letter that holds today, and the ministry "bench"."""
+    today = date.today()
+    raised = (
+        "\n".join(["[authorisation.limits]", *(f"{key} = {value}" for key, value in limits.items())]) if limits else ""
+    )
+    return f"""\
+format = "posture-inventory/1"
+[state]
+code = "ZZ"
+name = "Example Islands"
+timezone = "UTC"
+[operator]
+name = "Bench"
+contact = "soc@bench.gov.example"
+[[authorisation]]
+id = "bench"
+owner = "Bench"
+officer = "Bench"
+basis = "own"
+reference = "loopback"
+not_before = {today - timedelta(days=30)}
+not_after = {today + timedelta(days=300)}
+classes = ["passive", "client", "active"]
+zones = ["bench.gov.example"]
+networks = ["{network}"]
+ports = {[str(port) for port in ports]}
+lab = true
+{raised}
+[[ministry]]
+code = "bench"
+name = "Bench"
+authorisation = ["bench"]
+"""

@@ -16,7 +16,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from zoneinfo import ZoneInfo
 
 from posture.inventory.names import is_placeholder
-from posture.inventory.records import Authorisation, Blackout, Inventory, Limits, Network
+from posture.inventory.records import Authorisation, Inventory, Limits, Network
 from posture.inventory.special import special_purpose
 from posture.model import ProbeClass, Reason
 from posture.stop import Order, OrdersNow, no_orders
@@ -277,7 +277,7 @@ class Scope:
     def _blackout(self, authorisation: Authorisation, question: _Question) -> Refusal | None:
         local = question.at.astimezone(self._zone)
         for blackout in authorisation.blackouts:
-            if question.probe_class in blackout.classes and _covers(blackout, local):
+            if question.probe_class in blackout.classes and blackout.covers(local):
                 return _refuse(
                     BLACKOUT,
                     f"{authorisation.id} has a blackout for {question.probe_class}: {blackout.when} ({self._zone.key}). "
@@ -437,10 +437,6 @@ def _excluded(name: str, authorisation: Authorisation) -> bool:
 
 def _within(address: IPv4Address | IPv6Address, networks: tuple[Network, ...]) -> bool:
     return any(address in network for network in networks)
-
-
-def _covers(blackout: Blackout, local: datetime) -> bool:
-    return local.weekday() in blackout.weekdays and blackout.start <= local.hour * 60 + local.minute < blackout.end
 
 
 def _listed(items: frozenset[ProbeClass] | tuple[str, ...]) -> str:

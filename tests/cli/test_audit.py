@@ -108,6 +108,15 @@ def test_a_time_before_the_trail_is_not_nothing(scanned: Scanned) -> None:
     assert said.out.startswith("This trail cannot tell: ")
 
 
+def test_a_time_alone_is_the_last_one_that_the_clocks_showed(scanned: Scanned) -> None:
+    local = first_contact(scanned, AT_PORTAL)
+    said = scanned.ask("audit", "show", "--address", AT_PORTAL, "--at", f"{local:%H:%M}")
+
+    assert said.out.startswith("Yes: ")
+    yesterday = scanned.ask("audit", "show", "--address", AT_PORTAL, "--at", f"{local + timedelta(hours=2):%H:%M}")
+    assert yesterday.out.startswith("This trail cannot tell: it begins at ")
+
+
 def test_refusals_stand_apart(tmp_path: Path) -> None:
     desk = Desk(tmp_path / "posture.db")
     with desk.scan() as trail:
@@ -236,6 +245,15 @@ def test_a_damaged_database_beside_it_takes_nothing_from_a_trail(kept: Scanned) 
     assert said.code == 0
     assert "consistent" in said.out
     assert "cannot be asked whether the end is missing: " in said.out
+
+
+def test_was_it_you_is_answered_beside_a_damaged_database_too(kept: Scanned) -> None:
+    (kept.folder / "posture.db").write_bytes(b"no database any more")
+    said = kept.ask("audit", "show", "--address", AT_PORTAL)
+
+    assert said.code == 0
+    assert said.out.startswith("Yes: ")
+    assert said.err.startswith("warning: times are UTC: the database cannot be asked")
 
 
 def test_a_cut_trail_beside_its_database_is_1(kept: Scanned) -> None:

@@ -49,10 +49,14 @@ def test_the_whole_way_of_a_letter(inventory: Path) -> None:
 
     write(inventory.parent, unsigned)
     codes = {each["code"] for each in posture("plan", "--format", "json").document["refusals"]}
+    checked = posture("inventory", "check")
     write(inventory.parent, signed)
+    checked_signed = posture("inventory", "check")
     codes_signed = {each["code"] for each in posture("plan", "--format", "json").document["refusals"]}
 
     assert codes == {"E-SCOPE-002"}
+    assert (checked.code, "warning: E-SCOPE-002 lc-2026-001: 0 of 1 required" in checked.err) == (0, True)
+    assert (checked_signed.code, "E-SCOPE-002" in checked_signed.err) == (0, False)
     assert codes_signed
     assert "E-SCOPE-002" not in codes_signed
     said = posture("doctor")

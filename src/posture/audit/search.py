@@ -169,7 +169,8 @@ class _Pass:
         group = self._group(parts.group(1, 3), line, at)
         group.said = {**group.said, "allowed": allowed}
         group.connections += connections
-        group.ports.add(int(parts[2]))
+        if port := int(parts[2]):  # a refusal may name none
+            group.ports.add(port)
         if allowed:
             self._open[seq] = group
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import re
+from datetime import datetime, time, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 FORMATS = ("table", "json", "jsonl")
 WINDOW = 5  # minutes to each side
 SUFFIX = ".audit.jsonl"
-_TIMES = "Write 2026-11-24, 2026-11-24T21:03 (the State's local time), or 2026-11-25T01:03Z."
+_TIMES = "Write 2026-11-24, 2026-11-24T21:03 (the State's local time), 21:03 (the last one), or 2026-11-25T01:03Z."
+_TIME = re.compile(r"[0-9]{2}:[0-9]{2}(:[0-9]{2})?")
 
 
 # ---- was it you
@@ -46,7 +48,12 @@ def show_audit(
         raise UsageError(f"no format {output!r}. Choose among {', '.join(FORMATS)}.")
     db = config_of(settings).db
     path = trail or trail_path(db)
-    zone, remembered = _known(db, own=trail is None or trail.absolute() == trail_path(db).absolute())
+    try:
+        zone, remembered = _known(db, own=trail is None or trail.absolute() == trail_path(db).absolute())
+        remark = ""
+    except PostureError as fault:
+        zone, remembered = ZoneInfo("UTC"), None
+        remark = f"warning: times are UTC: the database cannot be asked for the State's time zone: {fault}\n"
     when = _when(at, window, zone)
     first, last = limits(when)
     name = asset.lower().rstrip(".") if asset else None
@@ -54,7 +61,7 @@ def show_audit(
     with _open(path) as stream:
         found = search(stream, asked, remembered=remembered)
     document: dict[str, Any] = answer(found, asked, when, zone=zone, path=str(path), now=now())
-    return Result(document=document, format=output)
+    return Result(document=document, format=output, remark=remark)
 
 
 def _known(db: Path, *, own: bool) -> tuple[ZoneInfo, Head | None]:
@@ -82,9 +89,17 @@ def _when(at: str | None, window: int | None, zone: ZoneInfo) -> When | None:
     try:
         if day is not None:
             return whole_day(day, zone)
-        return around(datetime.fromisoformat(at), WINDOW if window is None else window, zone)
+        asked = _latest(time.fromisoformat(at), zone) if _TIME.fullmatch(at) else datetime.fromisoformat(at)
+        return around(asked, WINDOW if window is None else window, zone)
     except (ValueError, OverflowError):
         raise UsageError(f"--at {at[:60]!r} is no date and no time. {_TIMES}") from None
+
+
+def _latest(clock: time, zone: ZoneInfo) -> datetime:
+    """When the State's clocks last showed that."""
+    local = now().astimezone(zone).replace(tzinfo=None)
+    today = datetime.combine(local, clock)
+    return today if today <= local else today - timedelta(days=1)
 
 
 def _address(text: str) -> Address:

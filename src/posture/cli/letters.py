@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from posture.cli.result import DISK_FULL, Result
 from posture.cli.wiring import config_of, inventory_of, now
-from posture.errors import UsageError
+from posture.errors import PostureError, UsageError
 
 if TYPE_CHECKING:
     from posture.cli.app import Settings
+    from posture.inventory.records import Inventory
 
 
 def show_statement(settings: Settings, identifier: str, file: Path | None, out: Path | None) -> Result:
@@ -35,6 +36,24 @@ def show_statement(settings: Settings, identifier: str, file: Path | None, out: 
         f"Next: the officer reads it and runs {sign}; then signatures = [...] of the authorisation names the .sig\n"
     )
     return _written(text, out, "" if settings.quiet else following)
+
+
+def signing_remarks(settings: Settings, file: Path | None, inventory: Inventory) -> tuple[str, ...]:
+    """What a scan would say of the signatures: those that do not count, and the authorisations that grant nothing.
+
+    Raises:
+        ConfigurationError: posture.toml cannot be used.
+    """
+    from posture.scan.authority import authorities_of, barred_by, remarks
+
+    config = config_of(settings, file)
+    authorities = authorities_of(inventory, config)
+    try:
+        barred = barred_by(config, authorities)
+    except PostureError as fault:
+        return (f"the history, which remembers the sequence of letters, cannot be asked: {fault}",)
+    refused = (f"{refusal.code} {refusal.text}" for refusal in barred.values())
+    return (*remarks(authorities, barred), *refused)
 
 
 def write_attribution(settings: Settings, file: Path | None, out: Path | None) -> Result:

@@ -66,6 +66,7 @@ def inventory_check(
     output: Annotated[str, typer.Option("--format", metavar="table|json")] = "table",
 ) -> Result:
     """Validate an inventory; every problem at once, with file, line and field."""
+    from posture.cli.letters import signing_remarks
     from posture.cli.wiring import inventory_of
     from posture.errors import UsageError
     from posture.inventory import summary
@@ -76,7 +77,8 @@ def inventory_check(
     counts = summary(loaded)
     if output == "json":
         return Result(document={"schema": "posture-errors/1", "errors": []}, format="json")
-    remarks = "".join(f"warning: {warning}\n" for warning in warnings)
+    said = (*warnings, *signing_remarks(settings_of(ctx), file, loaded))
+    remarks = "".join(f"warning: {warning}\n" for warning in said)
     return Result(text=f"{loaded.path}: {counts}\n", remark=remarks)
 
 

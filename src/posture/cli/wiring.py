@@ -108,12 +108,19 @@ def run_doctor(settings: Settings) -> Result:
     return Result(text="\n".join(lines) + "\n", exit_code=5 if broken else 0)
 
 
-def typed() -> tuple[str, str]:
-    """The command line as it was typed, and its global options alone, which lead other commands to the same places."""
+def typed(config: Config, found: Config) -> tuple[str, str]:
+    """The command line as it was typed, and what leads other commands to the same places.
+
+    Args:
+        config: of the scan; ``found``: what a command without its INVENTORY would go by.
+    """
     words = sys.argv[1:]
     front = hoist(words)
     command = front.index("scan") if "scan" in front else 0
-    return shlex.join(["posture", *words]), shlex.join(["posture", *(w for w in front[:command] if w not in ONLY_HERE)])
+    leading = [word for word in front[:command] if word not in ONLY_HERE]
+    if config.path is not None and config.path != found.path:
+        leading += ["--config", str(config.path)]
+    return shlex.join(["posture", *words]), shlex.join(["posture", *leading])
 
 
 def run_scan(
@@ -145,4 +152,7 @@ def run_scan(
     ended = asyncio.run(scan(terms, progress=progress, resume=resume))
     code = ended.exit_code(threshold)
     # Quiet is for schedules: nothing to read unless there is something to do.
-    return Result(text="" if settings.quiet and code == 0 else after_scan(ended, *typed()), exit_code=code)
+    return Result(
+        text="" if settings.quiet and code == 0 else after_scan(ended, *typed(config, config_of(settings))),
+        exit_code=code,
+    )

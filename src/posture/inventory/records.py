@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
@@ -73,6 +73,25 @@ class Blackout:
     start: int
     end: int
     classes: frozenset[ProbeClass]
+
+    def covers(self, local: datetime) -> bool:
+        """Whether an instant, in the State's time zone, lies in the window.
+
+        Where clocks go back, from the first time that they show the start to the last time that they show the end.
+        """
+        if local.weekday() in self.weekdays and self.start <= local.hour * 60 + local.minute < self.end:
+            return True
+        at = local.astimezone(UTC)
+        days = (local.date() + timedelta(days=step) for step in (-1, 0, 1))
+        return any(
+            self._instant(day, self.start, local, fold=0) <= at < self._instant(day, self.end, local, fold=1)
+            for day in days
+            if day.weekday() in self.weekdays
+        )
+
+    def _instant(self, day: date, minutes: int, like: datetime, *, fold: int) -> datetime:
+        midnight = datetime.combine(day, datetime.min.time(), like.tzinfo)
+        return (midnight + timedelta(minutes=minutes)).replace(fold=fold).astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,9 @@ from posture.checks import Control
 from posture.inventory.records import Asset, Inventory
 from posture.model import AssetKey, Reason, Unobserved
 from posture.net.decisions import Decider
-from posture.plan.asset import AssetPlanner, Refused, Settled, Terms
+from posture.plan.asset import AssetPlanner, Terms
 from posture.plan.selection import Selection, check_selection
+from posture.plan.settled import Refused, Settled
 from posture.policy import Policy
 from posture.probes.base import Resolver
 from posture.scanned import Scanned

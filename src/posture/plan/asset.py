@@ -13,7 +13,6 @@ from posture.inventory.records import Asset, Authorisation, Inventory, Port
 from posture.model import (
     Absent,
     AbsentCause,
-    AssetKey,
     NotSeen,
     NotThere,
     ProbeClass,
@@ -22,6 +21,7 @@ from posture.model import (
     endpoint,
 )
 from posture.net.decisions import Decider
+from posture.plan.settled import Refused, Settled
 from posture.probes import PROBES
 from posture.probes.base import Resolver
 from posture.probes.matrix import SWEEP_PORTS
@@ -48,31 +48,6 @@ OUTSIDE = "E-SCOPE-020"  # the refusal that means "hosted elsewhere"
 NOT_IN_PROFILE = "not in this profile"
 INTRUSIVE_ALONE = "intrusive probes run only with --profile deep and the asset named by --asset"
 _PROBES = {probe.name: probe for probe in PROBES}
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """An answer known before any packet. ``probe`` is a facts type name."""
-
-    ministry: str
-    key: AssetKey
-    probe: str
-    subject: str
-    answer: Absent | Unobserved
-    authorisation: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """One thing that may not be asked, with the code and the text that says how to mend it."""
-
-    ministry: str
-    asset: str
-    probe_class: ProbeClass
-    address: str | None
-    port: int | None
-    code: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +268,7 @@ class AssetPlanner:
         granted = {address: decision for address, decision in decisions.items() if isinstance(decision, Grant)}
         for address, decision in decisions.items():
             if isinstance(decision, Refusal):
-                self._record_refusal(probe, address, port, decision)
+                self._record_refusal(probe, address, port, decision, str(params.get("server", name)))
             if address and subject and (provider := self._provider(name, address, decision, params)):
                 self.providers[subject] = provider
         if granted:
@@ -396,11 +371,11 @@ class AssetPlanner:
         answer = Unobserved(refusal.reason, self.terms.at, refusal.text, refusal.code)
         self.settled.append(Settled(self.asset.ministry, self.asset.key, probe, subject, answer, refusal.authorisation))
 
-    def _record_refusal(self, probe: str, address: str | None, port: int | None, refusal: Refusal) -> None:
-        probe_class = _PROBES[probe].probe_class
-        self.refusals.append(
-            Refused(self.asset.ministry, self.asset.name, probe_class, address, port, refusal.code, refusal.text)
-        )
+    def _record_refusal(
+        self, probe: str, address: str | None, port: int | None, refusal: Refusal, name: str = ""
+    ) -> None:
+        name = name or self.asset.name
+        self.refusals.append(Refused(self.asset.ministry, self.asset.key, probe, name, address, port, refusal))
 
 
 class ResolverDoor:

@@ -87,6 +87,7 @@ async def scan(
                 look = selftest(resolver, trust_anchor=terms.config.trust_anchor, at=started_at)
                 seen = await unless(stop, look)
                 plan = terms.no_plan() if seen.quarantine else await unless(stop, terms.plan(resolver, started_at))
+                recording.planned(plan, started_at)
                 if (
                     not plan.tasks
                     and not seen.quarantine
@@ -286,7 +287,8 @@ class _Running:
     def _close(self, notes: tuple[str, ...]) -> Ended:
         at = self.clock()
         silent, stopped = self._silent(), self._what_was_stopped()
-        closed = self.run.close(self.run.judged(at), "complete", at)
+        # What an order took back under way was asked and not tried to its end; what stood from the start was not asked.
+        closed = self.run.close(self.run.judged(at), "partial" if self.cut else "complete", at)
         ended = self._ended(closed.run.document(), silent, notes, stopped=stopped)
         self.store.record_scores(closed.run, self._scores(ended.state_rows, at))
         return ended

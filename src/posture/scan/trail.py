@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING
 from posture.audit import AuditTrail, Head, Letter, Start, trail_path
 from posture.errors import Interrupted, NothingToScan, PostureError, UsageError
 from posture.keys import key_path, load_or_make_key
+from posture.net.decisions import Decision
+from posture.net.governor import Traffic
 from posture.net.resolver import RunResolver
+from posture.plan import Plan, Refused
 from posture.scan.beginning import TOOL
 from posture.scan.ended import Ended
 from posture.scan.terms import Terms
@@ -20,6 +23,7 @@ from posture.stop import account
 from posture.store import Store
 from posture.store.records import new_run_id
 from posture.store.trail import last_head, put_head
+from posture.task import Task
 
 if TYPE_CHECKING:
     from posture.scan.run import Progress
@@ -35,6 +39,15 @@ class Recording:
     new_run: str
     terms: Terms
     state: str = "failed"
+
+    def planned(self, plan: Plan, at: datetime) -> None:
+        """What planning refused goes on record as what the broker refuses does; port 0 where it names none.
+
+        Raises:
+            AuditError: it cannot be written.
+        """
+        for refused in plan.refusals:
+            self.trail.decided(_decision(refused, at))
 
     def begun(self, run: str) -> None:
         """The run as the history knows it. A quarantined scan does not go on with the run that it was to resume."""
@@ -106,6 +119,15 @@ def _state_after(fault: BaseException) -> str:
     if isinstance(fault, UsageError):
         return "refused"
     return "interrupted" if isinstance(fault, Interrupted | KeyboardInterrupt) else "failed"
+
+
+def _decision(refused: Refused, at: datetime) -> Decision:
+    key, authorisation = refused.key, refused.refusal.authorisation or ""
+    task = Task(
+        refused.ministry, key.name, key.kind, refused.probe, "", refused.probe_class, "", refused.name, authorisation
+    )
+    traffic = Traffic.SWEEP if refused.probe == "ports" else Traffic.CONNECTION
+    return Decision(at, task, traffic, refused.name, refused.address or "", refused.port or 0, "tcp", refused.refusal)
 
 
 def _start(terms: Terms, run: str) -> Start:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
+from posture.store.database import store_error
 from posture.store.writer import Store
 
 SMTP, SWEEP = "smtp", "sweep"
@@ -57,9 +58,13 @@ class ContactLedger:
         self.flush()
 
     def sent(self, kind: str, address: str) -> Sequence[tuple[float, int]]:
-        """(Unix time, how many) of everything kept."""
+        """(Unix time, how many) of everything kept. Raises StoreError."""
         query = "SELECT at, count FROM contact WHERE kind = ? AND address = ?"
-        rows = [(float(at), int(count)) for at, count in self._store.connection.execute(query, (kind, address))]
+        try:
+            found = self._store.connection.execute(query, (kind, address)).fetchall()
+        except sqlite3.Error as fault:
+            raise store_error(self._store.path, fault) from fault
+        rows = [(float(at), int(count)) for at, count in found]
         return [*rows, self._waiting[address]] if kind == SWEEP and address in self._waiting else rows
 
     def record(self, kind: str, address: str, at: float) -> None:
