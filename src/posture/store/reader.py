@@ -16,6 +16,7 @@ from posture.model import AssetKey, Finding, Reason, Unobserved
 from posture.policy import Policy, parse_policy
 from posture.store.answers import Texts, answer_from, entry_from, finding_from, get_blob
 from posture.store.bitmap import Bitmap
+from posture.store.past import Pasts
 from posture.store.records import (
     OUTCOMES,
     SEVERITIES,
@@ -146,6 +147,10 @@ class Reader:
             stored = StoredAnswer(answer, since, "", authorisation)
             found[assets[asset]][probe, self.texts.text(subject)] = stored
         return found
+
+    def pasts(self, vantage: str) -> Pasts:
+        """Everything that was ever answered at a vantage, asset by asset."""
+        return Pasts(self._connection, self.texts, vantage)
 
     def _as_of(self, select: str, run: RunRecord) -> Iterator[tuple[Any, ...]]:
         return self._connection.execute(select + _AS_OF, (self.texts.known(run.vantage), run.number, run.number))
