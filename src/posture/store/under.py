@@ -15,7 +15,7 @@ from posture.drift import Key, key_of
 from posture.judge import judge
 from posture.model import AssetKey, Finding, Outcome, Reason, Unobserved
 from posture.policy import Policy
-from posture.store.judging import Answers, docket_of
+from posture.store.dockets import Answers, docket_of
 from posture.store.past import Past, Pasts
 from posture.store.reader import Reader
 from posture.store.records import AssetEntry, Interval, RunRecord, StoredAnswer
@@ -45,16 +45,17 @@ def known_under(
     shipped: Mapping[str, Control],
     *,
     assets: Collection[AssetKey] | None = None,
+    controls: Collection[str] | None = None,
 ) -> Under:
     """The state as of a run under a policy, by the rules given.
 
     Args:
-        assets: these alone; all when left out.
+        assets, controls: these alone; all when left out.
     """
     timelines = reader.timelines(run)
     under = Under(timelines=timelines, seen=reader.last_seen(run, timelines))
     entries = reader.entries(run.number)
-    look = _Look(reader, run, policy, shipped, under)
+    look = _Look(reader, run, policy, shipped, under, controls)
     for number, asset in reader.assets().items():
         if asset in entries and (assets is None or asset in assets):
             look.judge(entries[asset], look.pasts.of(number))
@@ -70,6 +71,7 @@ class _Look:
     policy: Policy
     shipped: Mapping[str, Control]
     under: Under
+    controls: Collection[str] | None
     pasts: Pasts = field(init=False)
     reference: Reference = field(init=False)
     asked: frozenset[AssetKey] = field(init=False)
@@ -89,7 +91,7 @@ class _Look:
         last = self.run if asset in self.asked else self._newest(self.seen.get(asset, {}).values())
         look = past.look(self.run.number)
         under.dropped += sum(is_dropped(stored) for stored in look.values())
-        found = self._judged(entry, look, last)
+        found = self._judged(entry, look, last, self.controls)
         known = {key: one for key, one in found.items() if one.outcome is not Outcome.UNKNOWN}
         silent = {key: one for key, one in found.items() if one.outcome is Outcome.UNKNOWN}
         carried = self._before(entry, past, silent, known)
@@ -113,7 +115,7 @@ class _Look:
         carried: dict[Key, Finding] = {}
         for number, run in runs.items():
             answers = past.known(number) if number == self.run.number else past.look(number)
-            found = self._judged(entry, answers, run, controls[number])
+            found = self._judged(entry, answers, run, sorted(controls[number]))
             carried |= {k: one for k, one in found.items() if one.outcome is not Outcome.UNKNOWN and k not in known}
         return carried
 
@@ -128,7 +130,7 @@ class _Look:
         return max(runs, key=lambda run: run.number, default=self.run)
 
     def _judged(
-        self, entry: AssetEntry, answers: Answers, run: RunRecord, controls: Collection[str] | None = None
+        self, entry: AssetEntry, answers: Answers, run: RunRecord, controls: Collection[str] | None
     ) -> dict[Key, Finding]:
         found = judge(
             docket_of(entry, answers),
@@ -136,7 +138,7 @@ class _Look:
             run.end,
             reference=self.reference,
             lab=self.run.lab,
-            controls=None if controls is None else sorted(controls),
+            controls=controls,
             shipped=self.shipped,
         )
         return {key_of(one): one for one in found}
