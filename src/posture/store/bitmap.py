@@ -38,6 +38,10 @@ class Bitmap:
         """Little-endian bits, compressed; equal sets have equal bytes."""
         return zlib.compress(self._bits, 9)
 
+    def as_number(self) -> int:
+        """One bit per member, so that sets are compared and joined all at once."""
+        return int.from_bytes(self._bits, "little")
+
     def __contains__(self, member: int) -> bool:
         place, bit = divmod(member, 8)
         return place < len(self._bits) and bool(self._bits[place] >> bit & 1)

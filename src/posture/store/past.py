@@ -54,6 +54,11 @@ class Past:
         silent = {(span.probe, span.subject): span.read() for span in self.silences if span.holds(run)}
         return {**self.known(run), **silent}
 
+    def is_stopped(self) -> bool:
+        """Whether of something the newest silence is the kill switch's."""
+        open_ones = [span.read().answer for span in self.silences if span.until is None]
+        return any(isinstance(one, Unobserved) and one.reason is Reason.STOPPED for one in open_ones)
+
     def changes(self) -> Iterator[tuple[int, str]]:
         """(run, probe) wherever a look saw something else than the one before."""
         for span in (*self.answers, *self.silences):
