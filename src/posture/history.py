@@ -18,7 +18,7 @@ from typing import Any
 from posture.checks import Control, Previous
 from posture.drift import STALE_AFTER, Event, Key, subjects_behind
 from posture.errors import UsageError
-from posture.judge import sentence
+from posture.judge import words_of
 from posture.model import AssetKey, Finding, Outcome, Reason, Severity
 from posture.rows import EventRow, FindingRow
 from posture.scanned import Scanned, scanned
@@ -180,7 +180,7 @@ class _View:
             "confidence": str(finding.confidence),
             "tag": finding.tag,
             "args": scanned(finding.args),
-            "message": _sentence(finding, self.store.shipped),
+            "message": words_of(finding, self.store.shipped),
             "reason": str(finding.reason) if finding.reason else None,
             "code": finding.code,
             "authorisation": finding.authorisation,
@@ -227,16 +227,6 @@ def _digest(traces: Iterable[Trace]) -> str | None:
     if len(digests) > 1:
         return "sha256:" + hashlib.sha256("\n".join(digests).encode()).hexdigest()
     return digests[0] if digests else None
-
-
-def _sentence(finding: Finding, shipped: Mapping[str, Control]) -> Scanned:
-    """A control that this release no longer ships has no sentence; its tag stays."""
-    control = shipped.get(finding.control)
-    if finding.outcome is not Outcome.UNKNOWN and (
-        control is None or (finding.tag not in control.tags and finding.tag != "NOTHING_THERE")
-    ):
-        return Scanned(f"{finding.tag or finding.outcome} (this release has no words for it).")
-    return sentence(finding, shipped)
 
 
 @dataclass(slots=True)
@@ -433,7 +423,7 @@ def _event_message(event: Event, shipped: Mapping[str, Control]) -> Scanned:
     if event.kind in ("unknown", "stale") and event.finding.outcome is not Outcome.UNKNOWN:
         return Scanned("Could not see; the last known answer stays.")
     if event.kind == "fixed" and event.finding.tag and _was_open(event.finding, shipped):
-        return "No longer so: " + _sentence(event.finding, shipped)
-    words = _sentence(event.finding, shipped)
+        return "No longer so: " + words_of(event.finding, shipped)
+    words = words_of(event.finding, shipped)
     prefix = {"policy_changed": "By the new policy: ", "tool_changed": "By the new rules of this release: "}
     return prefix.get(event.kind, "") + words

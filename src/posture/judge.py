@@ -194,6 +194,17 @@ def sentence(finding: Finding, shipped: Mapping[str, Control] | None = None) -> 
     return Scanned(controls[finding.control].tags[finding.tag or ""].sentence(finding.args))
 
 
+def words_of(finding: Finding, shipped: Mapping[str, Control] | None = None) -> Scanned:
+    """As :func:`sentence`; a control that this release no longer ships has none, and its tag stays."""
+    controls = catalogue() if shipped is None else shipped
+    control = controls.get(finding.control)
+    if finding.outcome is not Outcome.UNKNOWN and (
+        control is None or (finding.tag not in control.tags and finding.tag != NOTHING_THERE)
+    ):
+        return Scanned(f"{finding.tag or finding.outcome} (this release has no words for it).")
+    return sentence(finding, controls)
+
+
 _ABSENT = {
     "closed": "Nothing to judge: the port is closed.",
     "nxdomain": "Nothing to judge: the name does not exist in the DNS.",

@@ -5,13 +5,13 @@ A change of the rules is told apart from a change of the target by scoring the s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from posture.drift import STALE_AFTER, Key
 from posture.model import Finding, Reason
 from posture.policy import Policy
-from posture.scorecard import Scorecard, ScoredAsset, Standing, scorecard
+from posture.scorecard import Score, Scorecard, ScoredAsset, Standing, scorecard
 from posture.store import RunRecord, ScoreRow, Store
 from posture.store.timeline import first_run
 from posture.store.under import Under, known_under
@@ -42,6 +42,22 @@ def recorded_scores(store: Store, run: RunRecord) -> dict[str, ScoreRow]:
     """What the run itself was told, by ministry ("" is the State); {} for a run that was not scored."""
     query = "SELECT ministry, tenths, low, high, coverage, grade FROM score WHERE run_id = ? ORDER BY ministry"
     return {row[0]: ScoreRow(*row[1:]) for row in store.connection.execute(query, (run.number,))}
+
+
+def keep_scores(store: Store, run: RunRecord, judgement: int, scores: Iterable[Score]) -> None:
+    """A run's scores under another judgement than its own, once and for ever. Raises StoreError."""
+    insert = (
+        "INSERT OR IGNORE INTO rescore (run_id, judgement_id, ministry, tenths, low, high, coverage, grade) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    )
+    with store.writing() as connection:
+        connection.executemany(
+            insert,
+            [
+                (run.number, judgement, one.ministry, one.tenths, one.low, one.high, one.coverage, one.grade or "")
+                for one in scores
+            ],
+        )
 
 
 def standings_of(store: Store, run: RunRecord, under: Under) -> Iterator[Standing]:

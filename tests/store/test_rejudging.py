@@ -13,13 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posture.facts import PortsFacts
+from posture.checks import Case
+from posture.facts import PortsFacts, TlsFacts
 from posture.facts.service import PortAnswer
-from posture.model import Answer, Observed, Reason
+from posture.model import Answer, Observed, Reason, Verdict
 from posture.policy import Policy, parse_policy
 from posture.store import Question, Store
 from posture.store.rejudging import Rejudged, rejudge
-from tests.store import ADDRESS, HTTPS, SITE, T0, World, absent, policy, silence, site, tls
+from tests.store import ADDRESS, CONTROLS, DAY, HTTPS, SITE, T0, World, absent, policy, silence, site, tls
 
 Day = tuple[Mapping[Question, Answer], str, bool, int]  # answers, state, with selectors, strict policy
 
@@ -30,6 +31,25 @@ SECOND = "198.51.100.8:443"
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     return World(tmp_path / "posture.db")
+
+
+def _ageing(case: Case) -> Verdict:
+    """ "good" is so for two days only; the rest as the first rule says."""
+    name = case.need(TlsFacts).name
+    late = T0 + 2 * DAY
+    if name == "good":
+        return Verdict("BAD" if case.at >= late else "GOOD", {}, good_until=None if case.at >= late else late)
+    verdict: Verdict = CONTROLS["t.cert"].rule.judge(case)
+    return verdict
+
+
+AGEING = {**CONTROLS, "t.cert": replace(CONTROLS["t.cert"], rule=replace(CONTROLS["t.cert"].rule, judge=_ageing))}
+
+
+def stricter_later(strict: int) -> Policy:
+    """Dislikes "old" from the fifth day on, or from the first."""
+    rows = [{"from": "2020-01-01", "value": strict}, {"from": "2026-11-05", "value": 1}]
+    return parse_policy(json.dumps({**json.loads(policy(strict).body), "thresholds": {"t.strict": rows}}))
 
 
 def twin(of: Policy) -> Policy:
@@ -92,7 +112,7 @@ RUNS = st.lists(st.tuples(ANSWERED, STATES, st.booleans(), st.sampled_from([0, 0
 def play(world: World, days: list[Day]) -> None:
     """As a scan does it. A run that did not end planned everything, and what it did not ask was stopped."""
     for answers, state, narrowed, strict in days:
-        world.policy = policy(strict)
+        world.policy = stricter_later(strict)
         planned = {**dict.fromkeys(QUESTIONS, silence()), **answers} if state != "complete" else answers
         keys = {question[0] for question in planned}
         entries = [entry for entry in (site(), OTHER) if narrowed or entry.key in keys]
@@ -111,9 +131,9 @@ def play(world: World, days: list[Day]) -> None:
 def test_another_policy_that_says_the_same_tells_the_same(
     tmp_path_factory: pytest.TempPathFactory, days: list[Day]
 ) -> None:
-    world = World(tmp_path_factory.mktemp("years") / "posture.db")
+    world = World(tmp_path_factory.mktemp("years") / "posture.db", controls=AGEING)
     play(world, [(*day[:3], 0) for day in days])
-    done = again(world, twin(policy()))
+    done = again(world, twin(stricter_later(0)))
     live, other = both(world, done.judgement)
     assert other == live
     assert done.added == len(live)
@@ -128,12 +148,12 @@ def test_in_pieces_as_at_once(
 ) -> None:
     """Judged again while the history grows, whatever the runs were judged by, it is what one judging of all tells."""
     folder = tmp_path_factory.mktemp("years")
-    at_once, in_pieces = World(folder / "one.db"), World(folder / "two.db")
+    at_once, in_pieces = World(folder / "one.db", controls=AGEING), World(folder / "two.db", controls=AGEING)
     play(at_once, days)
     cut = data.draw(st.integers(0, len(days)))
     play(in_pieces, days[:cut])
-    again(in_pieces, policy(1)) if cut else None
+    again(in_pieces, stricter_later(1)) if cut else None
     play(in_pieces, days[cut:])
-    first, second = again(at_once, policy(1)), again(in_pieces, policy(1))
+    first, second = again(at_once, stricter_later(1)), again(in_pieces, stricter_later(1))
     with at_once.open(write=False) as one, in_pieces.open(write=False) as two:
         assert told(one, live=False, judgement=first.judgement) == told(two, live=False, judgement=second.judgement)

@@ -8,7 +8,8 @@ from typing import TextIO
 from posture.model import Outcome
 from posture.report import MinistryReport, Report, Step, five_things
 from posture.reporters.cells import markdown
-from posture.reporters.documents import SHAPES, Column, Row, hidden_line, shape_of, split_hidden
+from posture.reporters.documents import SHAPES, hidden_line, shape_of, split_hidden
+from posture.reporters.shapes import Column, Row
 from posture.reporters.unseen import refused
 from posture.reporters.words import coverage, interval, of_assets
 from posture.scorecard import Score

@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeGuard
 
-from posture.checks import Control, Reference
+from posture.checks import Control
 from posture.judge import judge
 from posture.model import Answer, AssetKey, Finding, Outcome, Reason, Unobserved
 from posture.policy import Policy
-from posture.store.answers import entry_from, finding_body
+from posture.store.answers import finding_body
 from posture.store.dockets import Answers, docket_of
 from posture.store.fold_findings import why_gone
 from posture.store.past import Past, Pasts
@@ -38,8 +38,6 @@ _TOLD = """SELECT control_id, subject_id, from_run, to_run, cause, outcome, seve
   WHERE asset_id = ? AND judgement_id = ? AND vantage_id = ? AND NOT live"""
 _LIVE = """SELECT control_id, subject_id, outcome, severity, body_id FROM finding
   WHERE asset_id = ? AND vantage_id = ? AND live AND from_run <= ? AND (to_run IS NULL OR to_run > ?)"""
-_ENTRIES = """SELECT from_run, to_run, code, body FROM declaration JOIN ministry ON ministry.id = ministry_id
-  WHERE asset_id = ? ORDER BY from_run"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +80,6 @@ class Ground:
     settled: bool
     ends: int | None
     added: int = 0
-    _reference: tuple[int, Reference] = (0, Reference())
-
-    def reference(self, run: RunRecord) -> Reference:
-        """The trust store of a run; neighbours mostly have the same."""
-        query = "SELECT coalesce(roots_blob, -roots_private) FROM run WHERE id = ?"
-        store = int(self.connection.execute(query, (run.number,)).fetchone()[0])
-        if self._reference[0] != store:
-            self._reference = (store, self.reader.reference(run))
-        return self._reference[1]
 
     def controls_of(self, probes: Iterable[str]) -> frozenset[str]:
         """The controls that need one of some probes."""
@@ -117,7 +106,6 @@ class AssetYears:
     asset: AssetKey
     bit: int
     past: Past = field(init=False)
-    entries: list[tuple[int, int | None, AssetEntry]] = field(init=False)
     held: dict[Place, _Held] = field(default_factory=dict)
     ever: set[Place] = field(default_factory=set)
     owed: set[str] = field(default_factory=set)  # controls to judge at the next run that asks for them
@@ -126,11 +114,7 @@ class AssetYears:
 
     def __post_init__(self) -> None:
         ground = self.ground
-        self.past = ground.pasts.of(self.number)
-        self.entries = [
-            (since, until, entry_from(self.asset, code, body))
-            for since, until, code, body in ground.connection.execute(_ENTRIES, (self.number,))
-        ]
+        self.past = ground.pasts.of(self.number, self.asset)
         text = ground.reader.texts.text
         told = ground.connection.execute(_TOLD, (self.number, ground.judgement, ground.vantage))
         for control, subject, since, until, cause, *value in told:
@@ -178,7 +162,7 @@ class AssetYears:
         for run, probe in self.past.changes():
             changed[run].add(probe)
         numbers = [run.record.number for run in self.ground.runs]
-        said = {run for since, until, _ in self.entries for run in (since, until) if run is not None}
+        said = {run for since, until, _ in self.past.entries for run in (since, until) if run is not None}
         # A run of another vantage may have read the new entry first.
         places = {bisect_left(numbers, run) for run in said}
         return changed, {numbers[place] for place in places if place < len(numbers)}
@@ -197,7 +181,7 @@ class AssetYears:
     def _judge(self, run: Run, wanted: set[str]) -> None:
         """The controls whose answers changed, and those owed, as far as this run asked the asset."""
         record, ground = run.record, self.ground
-        entry = self._entry(record.number)
+        entry = self.past.entry(record.number)
         if entry is None:
             self._leave(record)
             return
@@ -226,7 +210,7 @@ class AssetYears:
             docket_of(entry, look),
             ground.policy,
             run.end,
-            reference=ground.reference(run),
+            reference=ground.reader.reference(run),
             lab=run.lab,
             controls=controls,
             shipped=ground.shipped,
@@ -273,12 +257,6 @@ class AssetYears:
         self._find_due()
 
     # ---- what holds
-
-    def _entry(self, run: int) -> AssetEntry | None:
-        for since, until, entry in self.entries:
-            if since <= run and (until is None or run < until):
-                return entry
-        return None
 
     def _good_until(self, body: int) -> datetime | None:
         until = json.loads(self.ground.reader.texts.text(body))["good_until"]

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from posture.model import Answer, Reason, Unobserved
-from posture.store.answers import Texts, answer_from, get_blob
-from posture.store.records import StoredAnswer, moment
+from posture.model import Answer, AssetKey, Reason, Unobserved
+from posture.store.answers import Texts, answer_from, entry_from, get_blob
+from posture.store.records import AssetEntry, StoredAnswer, moment
 
 _ANY_TIME = datetime(1, 1, 1, tzinfo=UTC)  # the same record was seen at many times
 _KEPT = 4096  # records of evidence that stay decoded; many assets answer alike
@@ -22,6 +22,9 @@ _FACTS = """SELECT probe, subject_id, from_run, to_run, at, blob_id, authorisati
   WHERE asset_id = ? AND vantage_id = ? ORDER BY from_run"""
 _MISSES = """SELECT probe, subject_id, from_run, to_run, at, reason, code, detail, authorisation FROM miss
   WHERE asset_id = ? AND vantage_id = ? ORDER BY from_run"""
+
+_ENTRIES = """SELECT from_run, to_run, code, body FROM declaration JOIN ministry ON ministry.id = ministry_id
+  WHERE asset_id = ? ORDER BY from_run"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +43,18 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """One asset's answers and silences, oldest first."""
+    """One asset's answers and silences, and what the inventory said of it from run to run; oldest first."""
 
     answers: tuple[Span, ...]
     silences: tuple[Span, ...]
+    entries: tuple[tuple[int, int | None, AssetEntry], ...]
+
+    def entry(self, run: int) -> AssetEntry | None:
+        """The inventory's entry as of a run; None before and after its time."""
+        for since, until, entry in self.entries:
+            if since <= run and (until is None or run < until):
+                return entry
+        return None
 
     def known(self, run: int) -> dict[tuple[str, str], StoredAnswer]:
         """The last answers known as of a run, by (probe, subject)."""
@@ -86,8 +97,12 @@ class Pasts:
 
         self._decoded = decoded
 
-    def of(self, asset: int) -> Past:
-        """Everything of one asset, by its number."""
+    def of(self, asset: int, key: AssetKey) -> Past:
+        """Everything of one asset.
+
+        Args:
+            asset: its number; ``key`` the asset itself.
+        """
         place, text = (asset, self._number), self.texts.text
         answers = [
             Span(probe, text(subject), since, until, self._answer(since, at, blob, authority))
@@ -97,7 +112,11 @@ class Pasts:
             Span(probe, text(subject), since, until, self._silence(since, *row))
             for probe, subject, since, until, *row in self.connection.execute(_MISSES, place)
         ]
-        return Past(tuple(answers), tuple(silences))
+        entries = [
+            (since, until, entry_from(key, code, body))
+            for since, until, code, body in self.connection.execute(_ENTRIES, (asset,))
+        ]
+        return Past(tuple(answers), tuple(silences), tuple(entries))
 
     def _answer(self, since: int, at: str, blob: int, authority: str | None) -> Callable[[], StoredAnswer]:
         def read() -> StoredAnswer:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import sqlite3
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from posture.checks import Control
 from posture.policy import Policy
 from posture.store.asset_years import AssetYears, Ground, Run
 from posture.store.bitmap import Bitmap
@@ -85,6 +86,15 @@ def rejudged_until(connection: sqlite3.Connection, judgement: int, vantage: int)
     return int(row[0]) if row else 0
 
 
+def controls_by_probe(names: Iterable[str], shipped: Mapping[str, Control]) -> dict[str, frozenset[str]]:
+    """By probe, those of some controls that need its answer."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for name in names:
+        for need in shipped[name].rule.needs if name in shipped else ():
+            found[need.TYPE].add(name)
+    return {probe: frozenset(controls) for probe, controls in found.items()}
+
+
 def _walk(store: Store, ground: Ground, progress: Progress | None) -> None:
     reader = store.reader
     bits = {asset: bit for bit, asset in reader.bits().items()}
@@ -107,10 +117,6 @@ def _ground(
 ) -> Ground:
     names = [name for name in policy.controls if name in store.shipped]
     connection.executemany("INSERT OR IGNORE INTO control (code) VALUES (?)", [(name,) for name in names])
-    by_probe: dict[str, set[str]] = defaultdict(set)
-    for name in names:
-        for need in store.shipped[name].rule.needs:
-            by_probe[need.TYPE].add(name)
     codes = store.reader.controls()
     last = next((run for run in reversed(runs) if run.number <= resumed), None)
     following = next((run for run in runs if run.number > resumed), None)
@@ -124,7 +130,7 @@ def _ground(
         pasts=store.reader.pasts(vantage),
         codes=codes,
         controls={code: number for number, code in codes.items()},
-        by_probe={probe: frozenset(found) for probe, found in by_probe.items()},
+        by_probe=controls_by_probe(names, store.shipped),
         runs=tuple(run for run in _marked(connection, policy, judgement, runs) if run.record.number > resumed),
         settled=last is None or (last.state == "complete" and not last.selectors),
         ends=following.number if last and following and following.judgement == judgement else None,

@@ -58,7 +58,7 @@ def known_under(
     look = _Look(reader, run, policy, shipped, under, controls)
     for number, asset in reader.assets().items():
         if asset in entries and (assets is None or asset in assets):
-            look.judge(entries[asset], look.pasts.of(number))
+            look.judge(entries[asset], look.pasts.of(number, asset))
     return under
 
 
@@ -95,6 +95,9 @@ class _Look:
         known = {key: one for key, one in found.items() if one.outcome is not Outcome.UNKNOWN}
         silent = {key: one for key, one in found.items() if one.outcome is Outcome.UNKNOWN}
         carried = self._before(entry, past, silent, known)
+        for key in [key for key in (*known, *carried) if self._has_gone(key)]:
+            known.pop(key, None)
+            carried.pop(key, None)
         under.known.update({**known, **carried})
         under.silent.update(silent)
         pairs = {key[:2] for key in (*known, *carried)}
@@ -118,6 +121,11 @@ class _Look:
             found = self._judged(entry, answers, run, sorted(controls[number]))
             carried |= {k: one for k, one in found.items() if one.outcome is not Outcome.UNKNOWN and k not in known}
         return carried
+
+    def _has_gone(self, key: Key) -> bool:
+        """Whether the run knew that there is no such thing any more, though its last answer still stands."""
+        spans = self.under.timelines.get(key)
+        return spans is not None and spans[-1].until is not None and spans[-1].end_cause == "scope"
 
     def _answered_by(self, key: Key) -> RunRecord:
         """Which run last answered a silent key, as it was told then; of a whole control the latest of its instances."""
