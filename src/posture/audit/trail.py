@@ -178,6 +178,10 @@ class AuditTrail:
             self._append("close", closing_fields(record, closing), closing.at)
             self._sign_when_due()
 
+    def sealed(self, size: int, root: bytes) -> None:
+        """Where the history's ledger stands: so many entries under that root. Raises AuditError."""
+        self._append("ledger", {"run": self.run, "size": size, "root": root.hex()})
+
     def end(self, state: str) -> None:
         """The scan ended so; everything is signed and on disk. Raises AuditError."""
         self._note_orders()

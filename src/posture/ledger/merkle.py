@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 EMPTY = hashlib.sha256(b"").digest()
 
@@ -42,16 +43,59 @@ def roots_of(leaves: Iterable[Hash]) -> Iterator[Hash]:
         yield root
 
 
-def inclusion_proof(leaves: Sequence[Hash], index: int) -> list[Hash]:
-    """PATH(m, D[n]) of RFC 6962 section 2.1.1, nearest first. Raises IndexError: there is no such leaf."""
-    if not 0 <= index < len(leaves):
-        raise IndexError(index)
-    if len(leaves) == 1:
-        return []
-    split = _split(len(leaves))
-    if index < split:
-        return [*inclusion_proof(leaves[:split], index), root_of(leaves[split:])]
-    return [*inclusion_proof(leaves[split:], index - split), root_of(leaves[:split])]
+@dataclass(slots=True)
+class Tree:
+    """A tree of which many proofs are wanted: each of its subtrees is hashed once."""
+
+    leaves: Sequence[Hash]
+    _roots: dict[tuple[int, int], Hash] = field(default_factory=dict)
+
+    @property
+    def root(self) -> Hash:
+        return self._root(0, len(self.leaves)) if self.leaves else EMPTY
+
+    def inclusion(self, index: int) -> list[Hash]:
+        """PATH(m, D[n]) of RFC 6962 section 2.1.1, nearest first. Raises IndexError: there is no such leaf."""
+        if not 0 <= index < len(self.leaves):
+            raise IndexError(index)
+        path: list[Hash] = []
+        start, end = 0, len(self.leaves)
+        while end - start > 1:
+            split = start + _split(end - start)
+            if index < split:
+                path.append(self._root(split, end))
+                end = split
+            else:
+                path.append(self._root(start, split))
+                start = split
+        return path[::-1]
+
+    def consistency(self, older: int) -> list[Hash]:
+        """PROOF(m, D[n]) of RFC 6962 section 2.1.2: that the tree of the first ``older`` leaves is a beginning of this one.
+
+        Raises:
+            IndexError: there never was a tree of that size.
+        """
+        if not 0 < older <= len(self.leaves):
+            raise IndexError(older)
+        return self._subproof(0, len(self.leaves), older, whole=True)
+
+    def _subproof(self, start: int, end: int, older: int, *, whole: bool) -> list[Hash]:
+        if older == end:
+            return [] if whole else [self._root(start, end)]
+        split = start + _split(end - start)
+        if older <= split:
+            return [*self._subproof(start, split, older, whole=whole), self._root(split, end)]
+        return [*self._subproof(split, end, older, whole=False), self._root(start, split)]
+
+    def _root(self, start: int, end: int) -> Hash:
+        if end - start == 1:
+            return self.leaves[start]
+        found = self._roots.get((start, end))
+        if found is None:
+            split = start + _split(end - start)
+            found = self._roots[start, end] = node_hash(self._root(start, split), self._root(split, end))
+        return found
 
 
 def is_included(leaf: Hash, index: int, size: int, proof: Sequence[Hash], root: Hash) -> bool:
@@ -70,26 +114,6 @@ def is_included(leaf: Hash, index: int, size: int, proof: Sequence[Hash], root: 
             top = node_hash(top, sibling)
         place, last = place >> 1, last >> 1
     return last == 0 and top == root
-
-
-def consistency_proof(leaves: Sequence[Hash], older: int) -> list[Hash]:
-    """PROOF(m, D[n]) of RFC 6962 section 2.1.2: that the tree of the first ``older`` leaves is a beginning of this one.
-
-    Raises:
-        IndexError: there never was a tree of that size.
-    """
-    if not 0 < older <= len(leaves):
-        raise IndexError(older)
-    return _subproof(leaves, older, whole=True)
-
-
-def _subproof(leaves: Sequence[Hash], older: int, *, whole: bool) -> list[Hash]:
-    if older == len(leaves):
-        return [] if whole else [root_of(leaves)]
-    split = _split(len(leaves))
-    if older <= split:
-        return [*_subproof(leaves[:split], older, whole=whole), root_of(leaves[split:])]
-    return [*_subproof(leaves[split:], older - split, whole=False), root_of(leaves[:split])]
 
 
 def is_consistent(older: int, newer: int, old_root: Hash, new_root: Hash, proof: Sequence[Hash]) -> bool:
