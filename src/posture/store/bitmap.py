@@ -38,8 +38,9 @@ class Bitmap:
         """Little-endian bits, compressed; equal sets have equal bytes."""
         return zlib.compress(self._bits, 9)
 
-    def as_number(self) -> int:
-        """One bit per member, so that sets are compared and joined all at once."""
+    @property
+    def number(self) -> int:
+        """The set as one integer, bit by bit, for what counts members of several sets."""
         return int.from_bytes(self._bits, "little")
 
     def __contains__(self, member: int) -> bool:
@@ -50,7 +51,7 @@ class Bitmap:
         return (place * 8 + bit for place, byte in enumerate(self._bits) if byte for bit in range(8) if byte >> bit & 1)
 
     def __len__(self) -> int:
-        return int.from_bytes(self._bits, "little").bit_count()
+        return self.number.bit_count()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Bitmap) and self._bits == other._bits

@@ -163,7 +163,7 @@ def _marked(connection: sqlite3.Connection, policy: Policy, judgement: int, runs
 
 def _asked(connection: sqlite3.Connection, run: RunRecord) -> dict[str, int]:
     rows = connection.execute("SELECT probe, targeted FROM coverage WHERE run_id = ?", (run.number,))
-    return {probe: Bitmap.unpack(packed).as_number() for probe, packed in rows}
+    return {probe: Bitmap.unpack(packed).number for probe, packed in rows}
 
 
 def _turn(before: dict[str, int], now: Mapping[str, int]) -> int:
