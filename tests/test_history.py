@@ -31,7 +31,7 @@ OTHER = "198.51.100.8:443/tcp"
 FIELDS = [
     "state", "ministry", "asset", "kind", "subject", "control", "outcome", "severity", "confidence", "tag", "args",
     "message", "reason", "code", "authorisation", "vantage", "mends", "provider", "mend_by", "observed_at",
-    "first_seen", "last_seen", "stale", "facts", "exemption", "unseen",
+    "first_seen", "last_seen", "stale", "facts", "exemption", "unseen", "dispute",
 ]  # fmt: skip
 
 

@@ -59,6 +59,7 @@ def start_of(terms: Terms, plan: Plan, entries: tuple[AssetEntry, ...], at: date
         reference=terms.reference,
         lab=terms.lab,
         authorities=terms.permitted,
+        exemptions=terms.exemptions,
     )
 
 

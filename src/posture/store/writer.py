@@ -22,6 +22,7 @@ from posture.store.authority import put_authority
 from posture.store.bitmap import Bitmap
 from posture.store.database import WriterLock, check_space, connect_read, connect_write, store_error, transaction
 from posture.store.dockets import docket_of
+from posture.store.exemptions import put_exemptions
 from posture.store.fold import Fold
 from posture.store.fold_findings import FindingsFold
 from posture.store.judgements import put_judgement, rules_digest
@@ -318,6 +319,7 @@ class _Beginning:
             [(run, numbers[asset], probe, subject) for asset, probe, subject in start.planned],
         )
         put_authority(connection, run, start.authorities)
+        put_exemptions(connection, self.store.reader.texts, run, start.exemptions)
         return run
 
     def _run(self, inventory: Bitmap) -> int:
