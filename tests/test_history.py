@@ -104,6 +104,7 @@ def test_a_row_has_every_field_of_the_contract_in_its_order(world: World) -> Non
         "facts": digest(encode(TlsFacts("bad", "", ()))),
         "exemption": None,
         "unseen": None,
+        "dispute": None,
     }
 
 

@@ -91,7 +91,11 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class MinistryReport:
-    """``score`` is None when the ministry has no asset; ``before`` is its score at the run compared with."""
+    """``score`` is None when the ministry has no asset; ``before`` is its score at the run compared with.
+
+    ``told``: where the rules or the policy have changed since that run, what its score was then, in tenths; ``before`` is
+    then what the same answers are worth now.
+    """
 
     code: str
     name: str
@@ -99,6 +103,7 @@ class MinistryReport:
     score: Score | None
     before: Score | None = None
     letters: tuple[Letter, ...] = ()
+    told: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +151,14 @@ class Report:
         return {asset.key: asset.criticality for ministry in self.ministries for asset in ministry.assets}
 
 
+@dataclass(frozen=True, slots=True)
+class Rescored:
+    """A run's scores under other rules than its own; ``told``: by ministry what it was told then, in tenths."""
+
+    card: Scorecard
+    told: Mapping[str, int | None]
+
+
 def assemble(
     inventory: Inventory,
     findings_document: Row,
@@ -155,6 +168,7 @@ def assemble(
     *,
     drift_document: Row | None = None,
     previous: Iterable[Row] | None = None,
+    rescored: Rescored | None = None,
     authorities: Mapping[str, Authority] | None = None,
     tlp: str = TLP_DEFAULT,
     as_of: datetime | None = None,
@@ -168,6 +182,7 @@ def assemble(
         at: the time of the report (UTC).
         drift_document: ``posture-drift/1`` since the run compared with.
         previous: the rows of the current state as of that run; gives the scores before.
+        rescored: that run under the rules of now, in the place of ``previous``, where they have changed since.
         authorities: what the run went under, by id, as signed.
         as_of: the past time (UTC) of which the document tells; scores count deadlines to it instead of to ``at``.
         exemptions: rows of ``posture-exempted/1``.
@@ -180,6 +195,7 @@ def assemble(
     then = as_of or at
     card = scorecard(map(Standing.of, rows), scored, policy, controls, at=then)
     before = None if previous is None else scorecard(map(Standing.of, previous), scored, policy, controls, at=then)
+    before = rescored.card if rescored else before
     texts = {name: ControlText.of(control) for name, control in controls.items()}
     return Report(
         state=inventory.state.code,
@@ -192,7 +208,10 @@ def assemble(
         policy_digest=policy.digest,
         catalogue_digest=catalogue_digest(texts.values()),
         at=at,
-        ministries=tuple(_ministries(inventory, card, before, _letters(inventory, rows, authorities or {}))),
+        ministries=tuple(
+            replace(one, told=rescored.told.get(one.code) if rescored else None)
+            for one in _ministries(inventory, card, before, _letters(inventory, rows, authorities or {}))
+        ),
         findings=rows,
         controls=texts,
         state_score=card.state,
@@ -313,6 +332,7 @@ def scorecard_document(report: Report) -> dict[str, Any]:
                 "name": ministry.name,
                 "score": None if score is None else score_document(score),
                 "before": None if ministry.before is None else score_document(ministry.before),
+                "before_told": _points(ministry.told),
                 "authorisations": [
                     {
                         "id": letter.id,

@@ -93,25 +93,24 @@ def show_findings(settings: Settings, filters: Filters, fail_on: str, output: st
                 exemptions=entries,
                 now=now(),
             )
+        run = document["run"]
+        timezone = history.resolve_run(store, run["id"]).timezone if run else "UTC"
     rows = document["findings"]
     if output == "table":
         document = {**document, "findings": sorted(rows, key=_oldest_first if ages else _worst_first)}
     reached = threshold is not None and any(reaches(row, threshold) for row in rows)
-    said = _of_exemptions(entries or (), document["run"]) if output == "table" and not settings.quiet else ""
+    said = _of_exemptions(entries or (), timezone) if output == "table" and not settings.quiet else ""
     return Result(
         document=document, format=output, exit_code=int(reached), everything=filters.outcome is not None, remark=said
     )
 
 
-def _of_exemptions(entries: Sequence[Exemption], run: dict[str, Any] | None) -> str:
+def _of_exemptions(entries: Sequence[Exemption], timezone: str) -> str:
     """Which have ended, or are about to."""
-    from zoneinfo import ZoneInfo
+    from posture.exemptions import InForce, remarks
 
-    from posture.exemptions import remarks
-
-    return (
-        "".join(f"note: {line}\n" for line in remarks(entries, now().astimezone(ZoneInfo("UTC")).date())) if run else ""
-    )
+    today = InForce.at(entries, now(), timezone).today
+    return "".join(f"note: {line}\n" for line in remarks(entries, today))
 
 
 def _outcomes(text: str | None) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from posture.reporters.cells import markdown
 from posture.reporters.documents import SHAPES, hidden_line, shape_of, split_hidden
 from posture.reporters.shapes import Column, Row
 from posture.reporters.unseen import refused
-from posture.reporters.words import coverage, exemption, interval, of_assets, plural
+from posture.reporters.words import coverage, exemption, interval, of_assets, plural, points
 from posture.scorecard import Score
 from posture.steps import Step, five_things
 
@@ -118,6 +118,12 @@ def _ministry(ministry: MinistryReport, report: Report) -> Iterator[str]:
     if ministry.score is not None:
         yield _sentence(ministry.score)
         yield ""
+    if ministry.told is not None and ministry.before is not None and ministry.told != ministry.before.tenths:
+        was, now = points(ministry.told), points(ministry.before.tenths)
+        yield from (
+            f"The rules have changed since last time: its score was {was}, and is {now} under the new rules.",
+            "",
+        )
     letters = "; ".join(
         f"{one.id}{f', {one.reference}' if one.reference else ''}: {one.words}" for one in ministry.letters
     )

@@ -14,8 +14,9 @@ from posture.errors import UsageError
 from posture.exempted import exempted, exemptions_now
 from posture.inventory.records import Asset, Inventory, Ministry, Operator, State
 from posture.ledger.log import checkpoint_of
-from posture.policy import load_policy, parse_policy
-from posture.report import Report, assemble
+from posture.policy import Policy, load_policy, parse_policy
+from posture.report import Report, Rescored, assemble
+from posture.rescoring import recorded_scores, score_under
 from posture.store import RunRecord, Store
 from posture.store.authority import authority_of
 from posture.store.exemptions import exemptions_of
@@ -55,6 +56,15 @@ def _who_is_who(store: Store, run: RunRecord, path: Path, today: Inventory | Non
     return replace(known, state=replace(today.state, timezone=run.timezone), operator=today.operator)
 
 
+def _rescored(store: Store, before: str, last: RunRecord, policy: Policy) -> Rescored | None:
+    """The run before under the rules of the last; None when both were judged alike."""
+    earlier = history.resolve_run(store, before)
+    if earlier.judgement == last.judgement:
+        return None
+    told = {name: row.tenths for name, row in recorded_scores(store, earlier).items()}
+    return Rescored(score_under(store, earlier, policy), told)
+
+
 def report_of(
     config: Config,
     inventory: Inventory | None,
@@ -84,6 +94,7 @@ def report_of(
         drift = history.latest_drift(store, until=last) if run is None else None
         before = history.state_after(store, history.resolve_run(store, drift["from"]["id"])) if drift else None
         recorded = store.reader.policy(last)
+        rescored = _rescored(store, drift["from"]["id"], last, recorded) if drift else None
         inventory = _who_is_who(store, last, config.inventory, inventory, then=at is not None)
         authorities = authority_of(store.connection, last.number)
         recorded_entries = exemptions_of(store.connection, last.number)
@@ -99,6 +110,7 @@ def report_of(
         as_of=None if at is None else then,
         drift_document=drift,
         previous=before["findings"] if before else None,
+        rescored=rescored,
         authorities=authorities,
         exemptions=listed["exemptions"],
     )
