@@ -18,14 +18,14 @@ from typing import TypeGuard
 
 from posture.checks import Control
 from posture.judge import judge
-from posture.model import Answer, AssetKey, Finding, Outcome, Reason, Unobserved
+from posture.model import Absent, Answer, AssetKey, Finding, Outcome, Reason, Unobserved
 from posture.policy import Policy
 from posture.store.answers import finding_body
 from posture.store.dockets import Answers, docket_of
 from posture.store.fold_findings import why_gone
 from posture.store.past import Past, Pasts
 from posture.store.reader import Reader
-from posture.store.records import OUTCOMES, SEVERITIES, AssetEntry, RunRecord, moment
+from posture.store.records import OUTCOMES, SEVERITIES, AssetEntry, RunRecord, StoredAnswer, moment
 
 Place = tuple[str, str]  # control, subject
 Value = tuple[int, int, int]  # outcome, severity, body
@@ -97,6 +97,18 @@ class _Held:
     is_stored: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """Verdicts, and from when until when the same answers give the same ones."""
+
+    since: datetime
+    until: datetime | None
+    findings: tuple[Finding, ...]
+
+    def holds(self, at: datetime) -> bool:
+        return self.since <= at and (self.until is None or at < self.until)
+
+
 @dataclass(slots=True)
 class AssetYears:
     """One asset. Call :meth:`walk` once."""
@@ -111,6 +123,7 @@ class AssetYears:
     owed: set[str] = field(default_factory=set)  # controls to judge at the next run that asks for them
     due: datetime | None = None  # the first time at which something held is judged differently
     closed: list[tuple[object, ...]] = field(default_factory=list)
+    before: dict[object, _Before] = field(default_factory=dict)  # what the very same answers were judged before
 
     def __post_init__(self) -> None:
         ground = self.ground
@@ -137,6 +150,7 @@ class AssetYears:
                 self._take_over(run.begins, number)
             if run.turns or number in turns or run.turned >> self.bit & 1:
                 self.owed.update(self.ground.policy.controls)
+                self.before.clear()  # thresholds, trust store, entry or lab: the same answers may be judged otherwise
             wanted = set(self.ground.controls_of(changes.get(number, ())))
             if self.due is not None and self.due <= record.end:
                 self.owed.update(name for (name, _), one in self.held.items() if _is_due(one, record.end))
@@ -205,8 +219,13 @@ class AssetYears:
     def _judged(
         self, entry: AssetEntry, look: Answers, run: RunRecord, controls: Collection[str]
     ) -> tuple[Finding, ...]:
+        """Of a server that goes to and fro between a few states each is judged once."""
         ground = self.ground
-        return judge(
+        name = (frozenset(controls), tuple(sorted((question, *_identity(stored)) for question, stored in look.items())))
+        known = self.before.get(name)
+        if known is not None and known.holds(run.end):
+            return known.findings
+        found = judge(
             docket_of(entry, look),
             ground.policy,
             run.end,
@@ -215,6 +234,9 @@ class AssetYears:
             controls=controls,
             shipped=ground.shipped,
         )
+        until = min((one.good_until for one in found if one.good_until), default=None)
+        self.before[name] = _Before(run.end, until, found)
+        return found
 
     def _told(self, run: RunRecord, name: str, found: Mapping[str, Finding], look: Answers) -> None:
         """What a run says of one control: what is known now, what is only not seen, and what has gone."""
@@ -291,6 +313,16 @@ class AssetYears:
         ]
         self.ground.connection.executemany(_INSERT, [*self.closed, *still])
         self.ground.added += len(self.closed) + len(still)
+
+
+def _identity(stored: StoredAnswer) -> tuple[str, str, str, str]:
+    """What makes an answer the same one whenever it was given."""
+    answer, authority = stored.answer, stored.authorisation or ""
+    if isinstance(answer, Unobserved):
+        return str(answer.reason), answer.code or "", answer.detail, authority
+    if isinstance(answer, Absent):
+        return str(answer.cause), "", answer.detail, authority
+    return stored.digest, "", "", authority
 
 
 def _value(columns: Collection[int]) -> Value:
