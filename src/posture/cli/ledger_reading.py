@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import sys
 import zipfile
+import zlib
 from collections.abc import Sequence
+from lzma import LZMAError
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 MEMBERS = ("records.jsonl", "proof.json", "checkpoint.txt", "key.pub")
 LONGEST_MEMBER = 1 << 30  # bytes
+MOST_UNPACKED = 200  # bytes from one; what posture writes packs 3 to 30 to one
+ROOM = 1 << 20  # bytes that may unpack from however little
 LONGEST_NOTE = 1 << 20
 NAMED = 3
 
@@ -158,17 +162,27 @@ def _members(path: Path) -> tuple[bytes, bytes, bytes, bytes]:
             return records, proof, note, public
     except OSError as fault:
         raise UsageError(f"{path} cannot be read: {fault.strerror or fault}. Name an export (FILE.zip).") from fault
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as fault:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        LZMAError,
+        NotImplementedError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+    ) as fault:
         raise UsageError(f"{path} is no whole zip file: {fault}. Fetch it again from whoever made it.") from fault
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
     """As much as its directory says and no more, whatever it unpacks to."""
+    if archive.namelist().count(name) > 1:
+        raise ValueError(f"it holds two files {name}, and the one that is checked may not be the one that is read")
+    packed = archive.getinfo(name)
+    if packed.file_size > min(LONGEST_MEMBER, ROOM + MOST_UNPACKED * packed.compress_size):
+        raise ValueError(f"{name} would unpack to {packed.file_size >> 20} MB, which no export of ours does")
     with archive.open(name) as stream:
-        data = stream.read(LONGEST_MEMBER + 1)
-    if len(data) > LONGEST_MEMBER:
-        raise ValueError(f"{name} is larger than {LONGEST_MEMBER >> 20} MB")
-    return data
+        return stream.read(packed.file_size)
 
 
 def _told(found: Verified) -> list[str]:
@@ -176,6 +190,16 @@ def _told(found: Verified) -> list[str]:
         ("ministries", ", ".join(found.ministries) or "none"),
         ("runs", f"{len(found.runs)}{_span(found.runs)}, none missing between them"),
         ("records", f"{found.records}, each as it was signed"),
+        *(
+            [
+                (
+                    "earlier",
+                    f"{found.earlier} of them are of earlier runs; whether more of those were left out is not proved",
+                )
+            ]
+            if found.earlier
+            else []
+        ),
         ("ledger", f"{found.origin}, {found.size} entries"),
         *(("signed by", key.fingerprint) for key in found.keys),
     ]
