@@ -72,7 +72,7 @@ def check_database(
     """
     found = Checked()
     if not has_ledger(store.connection):
-        found.unsigned = [run.id for run in store.reader.runs() if run.closed]
+        found.unsigned = [run.id for run in reversed(store.reader.runs()) if run.closed]
         return found
     entries = list(_entries(store.connection, found))
     hashes = [entry.hash for entry in entries]
@@ -176,7 +176,7 @@ def _runs(store: Store, entries: list[Entry], found: Checked, heard: Callable[[i
         _leaves(store, entry, run, chronicle.of(run), found)
         found.runs += 1
         heard(place + 1, len(told))
-    found.unsigned = [run.id for run in runs.values() if run.closed and run.id not in entered]
+    found.unsigned = [run.id for run in reversed(runs.values()) if run.closed and run.id not in entered]
     if entered:
         for name in found.unsigned:
             found.add(

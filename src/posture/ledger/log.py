@@ -149,6 +149,8 @@ def last_checkpoint(connection: sqlite3.Connection) -> Kept | None:
 
 def checkpoint_of(connection: sqlite3.Connection, run: RunRecord) -> Kept | None:
     """The first checkpoint that covers a run."""
+    if not has_ledger(connection):
+        return None
     row = connection.execute("SELECT place FROM log_entry WHERE run_id = ?", (run.number,)).fetchone()
     found = checkpoints(connection, f"WHERE size > {int(row[0])} ORDER BY size LIMIT 1") if row else []
     return found[0] if found else None
