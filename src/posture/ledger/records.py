@@ -255,21 +255,29 @@ class _View:
         if run == self.run:
             return
         connection, span = self.store.connection, (self.run, run)
-        for asset, code in connection.execute(
-            "SELECT asset_id, code FROM declaration JOIN ministry ON ministry.id = ministry_id "
+        moves = connection.execute(
+            "SELECT from_run, asset_id, code FROM declaration JOIN ministry ON ministry.id = ministry_id "
             "WHERE from_run > ? AND from_run <= ? ORDER BY from_run",
             span,
-        ):
-            self.ministry[asset] = code
+        ).fetchall()
+        asked: set[tuple[int, int, str]] = set()
         for table in ("facts", "miss"):
-            rows = connection.execute(
-                f"SELECT DISTINCT asset_id, authorisation FROM {table} "  # noqa: S608 - names of our own
-                "WHERE from_run > ? AND from_run <= ? AND vantage_id = ? AND authorisation IS NOT NULL",
-                (*span, self.number),
+            asked.update(
+                connection.execute(
+                    f"SELECT DISTINCT from_run, asset_id, authorisation FROM {table} "  # noqa: S608 - names of our own
+                    "WHERE from_run > ? AND from_run <= ? AND vantage_id = ? AND authorisation IS NOT NULL",
+                    (*span, self.number),
+                )
             )
-            for asset, authorisation in rows:
-                if asset in self.ministry:
-                    self.letters[self.ministry[asset]].add(authorisation)
+        # A letter is of the ministry that the asset was of when it was asked, however many runs are told at once.
+        place = 0
+        for when, asset, authorisation in sorted(asked):
+            while place < len(moves) and moves[place][0] <= when:
+                self.ministry[moves[place][1]] = moves[place][2]
+                place += 1
+            if asset in self.ministry:
+                self.letters[self.ministry[asset]].add(authorisation)
+        self.ministry.update((asset, code) for _, asset, code in moves[place:])
         self.run = run
         self.members = self._members(run)
 
