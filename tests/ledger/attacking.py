@@ -57,7 +57,7 @@ class Sealed:
             for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
                 connection.execute(f"DROP TRIGGER {name}")
             for statement in statements:
-                assert connection.execute(statement).rowcount, statement
+                assert connection.execute(statement).rowcount != 0, statement
 
     def export(self, *, first: int = 0, earlier: bool = False) -> Export:
         """Of finance, from the run of that number on."""

@@ -16,8 +16,6 @@ def history(tmp_path: Path) -> Sealed:
     return four_days(tmp_path)
 
 
-
-
 @pytest.mark.parametrize("code", ["finance", "works"])
 def test_an_asset_that_moves_takes_no_letter_along_and_leaves_none_behind(tmp_path: Path, code: str) -> None:
     history = sealed(tmp_path)

@@ -31,6 +31,8 @@ from posture.store.records import Closed, Question, RunRecord, RunStart, ScoreRo
 from posture.task import Task
 
 _OUR_BUGS = (sqlite3.IntegrityError, sqlite3.ProgrammingError)
+# Signs the history as it is once a run is closed in it, in that transaction.
+Seal = Callable[["Store"], object]
 CLOSED_STATES = ("complete", "partial", "stopped", "quarantined")
 
 
@@ -99,14 +101,14 @@ class Store:
 
     # ---- runs
 
-    def begin(self, start: RunStart) -> OpenRun:
-        """A new run. A leftover of the same vantage is folded first.
+    def begin(self, start: RunStart, *, seal: Seal | None = None) -> OpenRun:
+        """A new run. A leftover of the same vantage is folded first, and sealed in the same transaction.
 
         Raises:
             StoreError: the disk is too small or the database cannot be written.
         """
         check_space(self.path, len(start.planned))
-        self.fold_partial(start.vantage)
+        self.fold_partial(start.vantage, seal=seal)
         with self.writing() as connection:
             number = _Beginning(self, connection, start).write()
         run = self.reader.run(number)
@@ -119,13 +121,13 @@ class Store:
         open_runs = [run for run in self.reader.runs(vantage) if not run.closed]
         return OpenRun(self, open_runs[0]) if open_runs and self.lock else None
 
-    def fold_partial(self, vantage: str) -> Closed | None:
+    def fold_partial(self, vantage: str, *, seal: Seal | None = None) -> Closed | None:
         """Closes a leftover as partial: its answers stay, it feeds neither drift nor scores."""
         leftover = self.leftover(vantage)
         if leftover is None:
             return None
         last = max((stored.answer.at for _, stored in leftover.answers()), default=leftover.run.started_at)
-        return leftover.close(leftover.judged(last), "partial", last)
+        return leftover.close(leftover.judged(last), "partial", last, seal=seal)
 
 
 @dataclass(slots=True)
@@ -229,7 +231,7 @@ class OpenRun:
         ended_at: datetime,
         *,
         scores: Callable[[RunRecord], Mapping[str, ScoreRow]] | None = None,
-        seal: Callable[[Store], object] | None = None,
+        seal: Seal | None = None,
     ) -> Closed:
         """Folds the journal into the history, in one transaction.
 
