@@ -119,9 +119,10 @@ def _keys(entries: list[Entry], found: Checked) -> list[PublicKey | None]:
             key = entry.key_after(key)
         except EntryError as fault:
             found.add(f"entry {entry.place} ({entry.words}) {fault}")
-        after.append(key)
-        if key is not None and key not in found.keys:
-            found.keys.append(key)
+            continue
+        finally:
+            after.append(key)
+        found.keys += [each for each in dict.fromkeys((entry.key_before, key)) if each not in found.keys]
     return after
 
 
