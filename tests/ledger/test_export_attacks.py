@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -91,11 +90,11 @@ def test_what_should_be_a_number_may_be_anything(export: Export, name: str, numb
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_json_in_any_place_is_answered(export: Export, data: st.DataObject) -> None:
     document = json.loads(json.dumps(export.proof))
-    places: list[Callable[[Any], None]] = []
+    places: list[tuple[Any, Any]] = []
 
     def walk(node: Any) -> None:
         for name in list(node) if isinstance(node, dict) else range(len(node)):
-            places.append(lambda value, node=node, name=name: node.__setitem__(name, value))
+            places.append((node, name))
             if isinstance(node[name], dict | list):
                 walk(node[name])
 
@@ -106,7 +105,8 @@ def test_any_json_in_any_place_is_answered(export: Export, data: st.DataObject) 
             leaf, lambda some: st.lists(some, max_size=3) | st.dictionaries(st.text(max_size=4), some, max_size=3)
         )
     )
-    places[data.draw(st.integers(0, len(places) - 1))](value)
+    node, name = places[data.draw(st.integers(0, len(places) - 1))]
+    node[name] = value
     export.raw = json.dumps(document).encode()
     export.verified()  # whatever it says, it says it
 
@@ -121,7 +121,8 @@ def test_any_bytes_are_answered(records: bytes, proof: bytes, note: bytes, key: 
 
 
 def written(path: Path, export: Export, kind: int = zipfile.ZIP_DEFLATED) -> Path:
-    contents = (b"".join(line + b"\n" for line in export.lines), json.dumps(export.proof), export.note, export.key)
+    records = b"".join(line + b"\n" for line in export.lines).decode("ascii")
+    contents = (records, json.dumps(export.proof), export.note, export.key)
     with zipfile.ZipFile(path, "w", kind) as archive:
         for name, content in zip(MEMBERS, contents, strict=True):
             archive.writestr(name, content)

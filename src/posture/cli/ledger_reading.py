@@ -19,6 +19,7 @@ from posture.keys import expected_signer
 from posture.ledger.check import Checked, blobs_changed, check_database
 from posture.ledger.export import Verified, verify_export
 from posture.ledger.note import Note, NoteError, open_note
+from posture.ledger.remainder import judgements_changed
 from posture.reporters.cells import terminal
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ def verify_history(settings: Settings, key: str | None, checkpoint: Path | None)
         found = check_database(store, signer=signer, kept=kept, reached=reached, heard=_progress(quiet=settings.quiet))
         for sha256 in blobs_changed(store.connection):
             found.add(f"facts sha256:{sha256} are not the bytes of that name: they were changed")
+        for what in judgements_changed(store):
+            found.add(f"{what} are not the text of that digest: they were changed")
     name = terminal(str(path))
     if found.faults:
         return _failed(name, found.faults)

@@ -13,8 +13,10 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
+from posture.ledger.remainder import STATE, remainder_of
 from posture.model import AssetKey
 from posture.store import RunRecord, Store
 from posture.store.bitmap import Bitmap
@@ -61,13 +63,15 @@ class Chronicle:
         self._controls = self.store.reader.controls()
 
     def of(self, run: RunRecord) -> dict[str, list[Record]]:
-        """By ministry, sorted; every ministry of the inventory as of that run, whatever was asked.
+        """By ministry, sorted; every ministry of the inventory as of that run, whatever was asked. First what is no
+        ministry's (:mod:`posture.ledger.remainder`), under "".
 
         Of a quarantined run nothing is believed, so it has only its ``run`` records.
         """
         view = self._view(run)
-        found: dict[str, list[Record]] = {ministry: [] for ministry in sorted(view.members)}
-        for ministry, record in self._told(run, view):
+        found: dict[str, list[Record]] = {STATE: [], **{ministry: [] for ministry in sorted(view.members)}}
+        told = ((STATE, record) for record in remainder_of(self.store, run, self._assets, self._controls))
+        for ministry, record in chain(told, self._told(run, view)):
             found[ministry].append({"run": run.id, "ministry": ministry, **record})
         return found
 
