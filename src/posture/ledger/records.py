@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 from posture.ledger.remainder import STATE, remainder_of
 from posture.model import AssetKey
 from posture.store import RunRecord, Store
+from posture.store.authority import named_of
 from posture.store.bitmap import Bitmap
 from posture.store.records import OUTCOMES, SEVERITIES
 
@@ -132,11 +134,11 @@ class Chronicle:
             )
 
     def _authorities(self, run: RunRecord, view: _View) -> Iterator[tuple[str, Record]]:
-        """Of the letters of a run those under which the ministry was ever asked: the others are none of its business."""
+        """Of the letters of a run those that were the ministry's: the others are none of its business."""
         rows = sorted(self.store.connection.execute(_AUTHORITY, (run.number,)))
         for ministry in sorted(view.members):
             for authorisation, sequence, sha256, signers in rows:
-                if authorisation in view.letters[ministry]:
+                if authorisation in view.letters_of(ministry):
                     yield (
                         ministry,
                         {
@@ -241,7 +243,10 @@ class Chronicle:
 
 @dataclass(slots=True)
 class _View:
-    """A vantage's history up to one run: which ministry an asset is of, and under which letters a ministry was asked."""
+    """A vantage's history up to one run: which ministry an asset is of, and which letters are a ministry's.
+
+    Those that the inventory named; in a history of a release that did not write that down, those it was ever asked under.
+    """
 
     store: Store
     vantage: str
@@ -249,15 +254,20 @@ class _View:
     run: int = 0
     number: int = field(init=False)
     ministry: dict[int, str] = field(default_factory=dict)
+    named: dict[str, frozenset[str]] = field(default_factory=dict)
     letters: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     members: dict[str, int] = field(default_factory=dict)  # ministry -> bits of its assets
 
     def __post_init__(self) -> None:
         self.number = self.store.reader.texts.known(self.vantage)
 
+    def letters_of(self, ministry: str) -> AbstractSet[str]:
+        return self.named[ministry] if ministry in self.named else self.letters[ministry]
+
     def advance(self, run: int) -> None:
         if run == self.run:
             return
+        self.named.update(named_of(self.store.connection, run, self.run))
         connection, span = self.store.connection, (self.run, run)
         moves = connection.execute(
             "SELECT from_run, asset_id, code FROM declaration JOIN ministry ON ministry.id = ministry_id "

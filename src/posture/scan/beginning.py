@@ -60,6 +60,7 @@ def start_of(terms: Terms, plan: Plan, entries: tuple[AssetEntry, ...], at: date
         reference=terms.reference,
         lab=terms.lab,
         authorities=terms.permitted,
+        named={ministry.code: ministry.authorisations for ministry in inventory.ministries},
     )
 
 

@@ -57,7 +57,8 @@ class RunStart:
 
     ``assets`` is the whole inventory, also what the selectors leave out. ``planned``: every question, those settled
     without a packet included. ``selectors`` {} means the whole inventory and catalogue; ``controls`` are the ids asked.
-    ``authorities``: the letters that it may go under, as signed. ``id``: made when left out.
+    ``authorities``: the letters that it may go under, as signed; ``named``: those that the inventory names, by ministry.
+    ``id``: made when left out.
     """
 
     started_at: datetime
@@ -76,6 +77,7 @@ class RunStart:
     reference: Reference = field(default_factory=Reference)
     lab: bool = False
     authorities: tuple[Authority, ...] = ()
+    named: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     id: str = ""
 
 

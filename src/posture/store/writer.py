@@ -20,7 +20,7 @@ from posture.judge import judge
 from posture.model import Absent, Answer, AssetKey, Finding, Outcome, Reason, Unobserved
 from posture.policy import Policy
 from posture.store.answers import DETAIL_LIMIT, answer_bytes, entry_body, put_blob, rule_versions
-from posture.store.authority import put_authority
+from posture.store.authority import put_authority, put_named
 from posture.store.bitmap import Bitmap
 from posture.store.database import WriterLock, check_space, connect_read, connect_write, store_error, transaction
 from posture.store.fold import Fold
@@ -320,6 +320,7 @@ class _Beginning:
             [(run, numbers[asset], probe, subject) for asset, probe, subject in start.planned],
         )
         put_authority(connection, run, start.authorities)
+        put_named(connection, run, start.named)
         return run
 
     def _run(self, inventory: Bitmap) -> int:
