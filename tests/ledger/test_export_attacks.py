@@ -13,11 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from posture.cli.ledger_reading import verify_file
-from posture.errors import PostureError
+from posture.errors import PostureError, StoreError
 from posture.keys import make_key
-from posture.ledger import Checkpoint, sign_note
+from posture.ledger import Checkpoint, canonical, sign_note
 from posture.ledger.export import verify_export
-from tests.ledger.attacking import Export, four_days
+from posture.ledger.proof import make_proof, records_for, runs_between
+from tests.ledger.attacking import FINANCE, HEALTH, Export, four_days, sealed
+from tests.store import HTTPS, tls
 
 MEMBERS = ("records.jsonl", "proof.json", "checkpoint.txt", "key.pub")
 
@@ -115,6 +117,36 @@ def test_any_json_in_any_place_is_answered(export: Export, data: st.DataObject) 
 @settings(max_examples=100, deadline=None)
 def test_any_bytes_are_answered(records: bytes, proof: bytes, note: bytes, key: bytes) -> None:
     assert verify_export(records, proof, note, key).faults
+
+
+def test_a_run_that_closed_among_later_ones_belongs_to_their_range(tmp_path: Path) -> None:
+    """Begun abroad on the first day, interrupted, and finished on the third."""
+    history, answers = sealed(tmp_path), {(FINANCE.key, "tls", HTTPS): tls("abroad")}
+    world = history.world
+    with world.open() as store:
+        store.begin(world.start(answers, (FINANCE, HEALTH), vantage="abroad"))
+    history.scan("one")
+    with world.open() as store:
+        store.fold_partial("abroad")
+    history.scan("two")
+    history.scan("three")
+    with world.open(write=False) as store:
+        runs = [run for run in store.reader.runs()[::-1] if run.vantage != "abroad"]
+        whole = runs_between(store, runs)
+        proof = make_proof(store, ["finance"], whole)
+        lines = [canonical(each) for _, found in records_for(store, ["finance"], whole) for each in found]
+        export = Export(lines, proof.document, proof.note, proof.key)
+
+    assert len(whole) == len(runs) + 1
+    assert not export.verified().faults
+
+
+def test_of_no_run_nothing_is_proved(tmp_path: Path) -> None:
+    history = four_days(tmp_path)
+    with history.world.open(write=False) as store:
+        assert runs_between(store, []) == []
+        with pytest.raises(StoreError, match="no run in that range"):
+            make_proof(store, ["finance"], [])
 
 
 # ---- the zip around it
