@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import posture.scan.run
 from posture.cli.entry import run
@@ -92,9 +93,14 @@ def beside(name: str, child: Child, *, deadline: float = 120.0) -> None:
 
         return replace(probe, observe=observe, deadline=deadline)
 
-    probes = posture.scan.run.PROBES
-    assert name in {probe.name for probe in probes}
-    posture.scan.run.PROBES = tuple(accompanied(probe) if probe.name == name else probe for probe in probes)
+    changed(name, accompanied)
+
+
+def changed(name: str, change: Callable[[Probe], Probe]) -> None:
+    """From here on every scan of this process has that probe changed."""
+    running: Any = posture.scan.run
+    assert name in {probe.name for probe in running.PROBES}
+    running.PROBES = tuple(change(probe) if probe.name == name else probe for probe in running.PROBES)
 
 
 async def nmap_everywhere(task: Task, door: BrokerDoor) -> None:

@@ -12,7 +12,9 @@ import importlib.util
 import json
 import mmap
 import os
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -67,11 +69,7 @@ def watch_boxes(report: Callable[[Make], None]) -> None:
     """Every call by which posture runs a program is reported."""
     import posture.net.sandbox as sandbox
 
-    box: Any = sandbox
-    box.os = Watched(os, report, _OF_POSTURE)
-    box.tempfile = Watched(sandbox.tempfile, report, {"mkdtemp": errno.ENOSPC})
-
-    class Popen(sandbox.subprocess.Popen[bytes]):
+    class Popen(subprocess.Popen[bytes]):
         def __init__(self, *args: Any, **options: Any) -> None:
             report(lambda: BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN)))
             super().__init__(*args, **options)
@@ -82,9 +80,11 @@ def watch_boxes(report: Callable[[Make], None]) -> None:
 
     class Subprocess:
         def __getattr__(self, name: str) -> Any:
-            return Popen if name == "Popen" else getattr(sandbox_subprocess, name)
+            return Popen if name == "Popen" else getattr(subprocess, name)
 
-    sandbox_subprocess = sandbox.subprocess
+    box: Any = sandbox
+    box.os = Watched(os, report, _OF_POSTURE)
+    box.tempfile = Watched(tempfile, report, {"TemporaryDirectory": errno.ENOSPC})
     box.subprocess = Subprocess()
 
 

@@ -33,11 +33,14 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import posture.scan.run
 from posture.cli.entry import run
+from posture.door import Door
 from posture.errors import PostureError
+from posture.facts import Facts
+from posture.probes.base import Probe
 from posture.store import health
-from tests.children import beside, nmap
+from posture.task import Task
+from tests.children import beside, changed, nmap
 from tests.faults.injection import CHILD_KINDS, Fault, Injection
 
 GUARD_SECONDS = 90
@@ -47,7 +50,14 @@ AT_ONCE = 2 * (os.cpu_count() or 1)
 # Few controls, of which each probe has one: every call site is met, and few of them often.
 CONTROLS = (
     *("dns.ns.lame", "dns.ns.axfr", "dns.dnssec.signed", "dns.caa.present", "mail.spf.present", "mail.dmarc.present"),
-    *("mail.mx.valid", "mail.starttls", "tls.cert.hostname", "tls.cipher.insecure", "tls.hsts.policy", "web.securitytxt"),
+    *(
+        "mail.mx.valid",
+        "mail.starttls",
+        "tls.cert.hostname",
+        "tls.cipher.insecure",
+        "tls.hsts.policy",
+        "web.securitytxt",
+    ),
     "svc.db.sql",
 )
 
@@ -163,7 +173,9 @@ def _run(database: Path, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def findings(database: Path, *words: str) -> list[dict[str, Any]]:
-    _, said = posture_says(["--db", str(database), "findings", *words, "--outcome", "all", "--format", "json"], out=True)
+    _, said = posture_says(
+        ["--db", str(database), "findings", *words, "--outcome", "all", "--format", "json"], out=True
+    )
     return list(json.loads(said).get("findings", [])) if said else []
 
 
@@ -178,15 +190,13 @@ def posture_says(words: list[str], *, out: bool = False) -> tuple[int, str]:
 def hurry() -> None:
     """The sweep listens for a greeting no longer than a server next door needs for it (a parameter of its task)."""
 
-    def hurried(probe: Any) -> Any:
-        async def observe(task: Any, door: Any) -> Any:
+    def hurried(probe: Probe) -> Probe:
+        async def observe(task: Task, door: Door) -> Facts:
             return await probe.observe(replace(task, params={**task.params, "banner_seconds": 0.2}), door)
 
         return replace(probe, observe=observe)
 
-    posture.scan.run.PROBES = tuple(
-        hurried(probe) if probe.name == "ports" else probe for probe in posture.scan.run.PROBES
-    )
+    changed("ports", hurried)
 
 
 def warm_up(inventory: Path, folder: Path) -> None:

@@ -29,7 +29,8 @@ pytestmark = pytest.mark.xdist_group("namespace of children")
 WEB, SECURE = Endpoint("tcp", traps.WEB, 80), Endpoint("tcp", traps.WEB, 443)
 SWEPT = (traps.WEB, traps.MIXED, traps.MIXED_SPECIAL)
 ASSETS = tuple(
-    f"{name}.finance.gov.example" for name in ("www", "mixed", "mixed-special", "far", "metadata.special", "hr", "boxed")
+    f"{name}.finance.gov.example"
+    for name in ("www", "mixed", "mixed-special", "far", "metadata.special", "hr", "boxed")
 )
 STOP_SECONDS = 2.0
 
@@ -139,9 +140,7 @@ def test_every_connection_of_sslyze_has_a_record_of_its_own(visit: Visit) -> Non
     assert {allow.connections for allow in of_http} == {1}
 
 
-@pytest.mark.parametrize(
-    ("child", "endpoint"), [("astray", Endpoint("tcp", traps.FOREIGN, 80)), ("wasteful", WEB)]
-)
+@pytest.mark.parametrize(("child", "endpoint"), [("astray", Endpoint("tcp", traps.FOREIGN, 80)), ("wasteful", WEB)])
 def test_the_proof_can_fail(tmp_path: Path, child: str, endpoint: Endpoint) -> None:
     """A child that goes where nobody granted it, or makes more connections than its record speaks of, is found."""
     made = visited(tmp_path, child, ASSETS[0])
@@ -183,7 +182,11 @@ def ended_at(folder: Path) -> float:
     """When the child's end was written down."""
     trail = [json.loads(line) for line in (folder / "posture.db.audit.jsonl").read_text("ascii").splitlines()]
     child = next(each["seq"] for each in trail if each["kind"] == "decision" and each["traffic"] == "child")
-    return next(datetime.fromisoformat(each["at"]).timestamp() for each in trail if each["kind"] == "close" and each["of"] == child)
+    return next(
+        datetime.fromisoformat(each["at"]).timestamp()
+        for each in trail
+        if each["kind"] == "close" and each["of"] == child
+    )
 
 
 def until(there: Callable[[], bool]) -> None:
