@@ -31,7 +31,8 @@ NOT_ALL = "This run was narrowed: it did not ask all of these assets."
 def night_rows(span: Span) -> Iterator[Row]:
     """One row a run, and one for each day and vantage without any; by day.
 
-    ``planned``: yes where a scan began. ``outcome`` is done, partly or missed. ``assets``: those in the inventory; of the ``asked`` ones some ``answered``
+    ``planned``: yes where a scan began. ``outcome`` is done, partly or missed.
+    ``assets``: those in the inventory; of the ``asked`` ones some ``answered``
     every question, others ``in_part``, the rest were ``silent``. ``reasons``: of all answers still missing after the run.
     """
     reasons, members = _Reasons(span), Membership(span)
@@ -49,7 +50,13 @@ def night_rows(span: Span) -> Iterator[Row]:
             yield {"day": day.isoformat(), **_row(span, run, members.at(run), reasons.after(run))}
         for vantage in vantages:
             if number >= 0 and not any(run.vantage == vantage for run in runs):
-                yield {"day": day.isoformat(), "vantage": vantage, "planned": "unknown", "outcome": "missed", "cause": NOBODY}
+                yield {
+                    "day": day.isoformat(),
+                    "vantage": vantage,
+                    "planned": "unknown",
+                    "outcome": "missed",
+                    "cause": NOBODY,
+                }
 
 
 def _row(span: Span, run: RunRecord, mask: int, reasons: Counter[str]) -> Row:

@@ -42,7 +42,6 @@ def scorecard_pdf(report: Report) -> bytes:
     """
     try:
         import weasyprint
-        from weasyprint.text.fonts import FontConfiguration
         from weasyprint.urls import URLFetcher
     except ImportError as fault:
         raise UsageError(INSTALL) from fault
@@ -58,24 +57,20 @@ def scorecard_pdf(report: Report) -> bytes:
     for name in ("weasyprint", "fontTools"):  # they tell of CSS that is for screens, and of every font
         logging.getLogger(name).setLevel(logging.CRITICAL)
     (page,) = single_page(report).values()
-    fonts, nothing = FontConfiguration(), Nothing()
-    document = weasyprint.HTML(string=_with_drawings(page), url_fetcher=nothing, media_type="print")
-    style = weasyprint.CSS(string=_style(report), font_config=fonts, url_fetcher=nothing)
-    return bytes(
-        document.write_pdf(
-            stylesheets=[style],
-            font_config=fonts,
-            pdf_variant="pdf/ua-1",
-            pdf_identifier=hashlib.sha256(page.encode()).digest()[:16],
-        )
-    )
+    laid = _with_drawings(page).replace("</head>", f"<style>{_style(report)}</style></head>", 1)
+    document = weasyprint.HTML(string=laid, url_fetcher=Nothing(), media_type="print")
+    identifier = hashlib.sha256(page.encode()).digest()[:16]
+    return bytes(document.write_pdf(pdf_variant="pdf/ua-1", pdf_identifier=identifier))
 
 
 def _style(report: Report) -> str:
     """What paper needs beyond the page's own style for print: the label and the number on every sheet."""
     label, whose = _quoted(report.tlp), _quoted(f"Cyber posture · {_subject(report)}")
     ink = _LABEL_INKS.get(report.tlp, "#ffc000")
-    boxes = f"@page{{@top-left{{content:{whose}}}@top-right{{content:{label};color:{ink}}}@bottom-left{{content:{label};color:{ink}}}}}\n"
+    boxes = (
+        f"@page{{@top-left{{content:{whose}}}@top-right{{content:{label};color:{ink}}}"
+        f"@bottom-left{{content:{label};color:{ink}}}}}\n"
+    )
     return boxes + resources.files("posture.reporters").joinpath("templates/paper.css").read_text("utf-8")
 
 
@@ -83,14 +78,14 @@ def _with_drawings(page: str) -> str:
     """The page with its style for drawings inside of them, where alone WeasyPrint looks for it, and in plain colours."""
     style = resources.files("posture.reporters").joinpath("templates/style.css").read_text("utf-8")
     screen, _, paper = style.partition("@media print{")
-    inks = dict(_INK.findall(_INKS.findall(paper)[0]))
+    inks: dict[str, str] = dict(_INK.findall(_INKS.findall(paper)[0]))
     rules = "".join(_DRAWS.findall(screen.partition("@media (max-width")[0]))
-    rules = re.sub(r"var\(--([a-z]+)\)", lambda found: inks.get(found[1], "#000"), rules)
+    rules = re.sub(r"var\(--([a-z]+)\)", lambda found: inks.get(str(found[1]), "#000"), rules)
     rules = _FONT.sub(r"font-weight:\1;font-size:\2;font-family:\3", rules)  # the short form it does not know here
 
     def within(found: re.Match[str]) -> str:
         grade = _GRADE.search(found[0])
-        ink = inks.get(grade[1], inks["none"]) if grade else inks["ink"]
+        ink = inks.get(str(grade[1]), inks["none"]) if grade else inks["ink"]
         return f"{found[0]}<style>{rules.replace('currentColor', ink)}</style>"
 
     return _DRAWING.sub(within, page)
