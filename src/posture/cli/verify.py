@@ -14,13 +14,12 @@ from posture.cli.result import Result
 @app.command(
     rich_help_panel=EVIDENCE,
     short_help="Is the evidence whole, and whose is it?",
-    epilog="Examples: posture verify finance-2026.zip --key SHA256:FINGERPRINT; posture verify --db; "
-    "posture verify --audit posture.db.audit.jsonl",
+    epilog="Example: posture verify finance-2026.zip --key SHA256:FINGERPRINT",
 )
 def verify(
     ctx: typer.Context,
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="An export with proof (zip). Needs no database, no network.")
+        Path | None, typer.Argument(metavar="FILE", help="An export with proof (zip). Needs no database, no network.")
     ] = None,
     history: Annotated[
         bool, typer.Option("--history", hidden=True, help="As --db without a value: the history.")

@@ -72,7 +72,7 @@ def check_database(
     """
     found = Checked()
     if not has_ledger(store.connection):
-        found.unsigned = [run.id for run in store.reader.runs() if run.closed]
+        found.unsigned = [run.id for run in reversed(store.reader.runs()) if run.closed]
         return found
     entries = list(_entries(store.connection, found))
     hashes = [entry.hash for entry in entries]
@@ -117,9 +117,10 @@ def _keys(entries: list[Entry], found: Checked) -> list[PublicKey | None]:
             key = entry.key_after(key)
         except EntryError as fault:
             found.add(f"entry {entry.place} ({entry.words}) {fault}")
-        after.append(key)
-        if key is not None and key not in found.keys:
-            found.keys.append(key)
+            continue
+        finally:
+            after.append(key)
+        found.keys += [each for each in dict.fromkeys((entry.key_before, key)) if each not in found.keys]
     return after
 
 
@@ -176,7 +177,7 @@ def _runs(store: Store, entries: list[Entry], found: Checked, heard: Callable[[i
         _leaves(store, entry, run, chronicle.of(run), found)
         found.runs += 1
         heard(place + 1, len(told))
-    found.unsigned = [run.id for run in runs.values() if run.closed and run.id not in entered]
+    found.unsigned = [run.id for run in reversed(runs.values()) if run.closed and run.id not in entered]
     if entered:
         for name in found.unsigned:
             found.add(

@@ -65,6 +65,14 @@ class Entry:
         """How a sentence names it."""
         return f"run {self.run}" if self.is_run else "the change of the key"
 
+    @property
+    def key_before(self) -> PublicKey:
+        """Whose signature held until this entry; of a run, still holds. Raises EntryError: it names none."""
+        try:
+            return PublicKey.parse(str(self.body["key" if self.is_run else "old"]))
+        except ValueError:
+            raise EntryError("names no key") from None
+
     def key_after(self, before: PublicKey | None) -> PublicKey:
         """Whose signature holds once this entry stands.
 
@@ -75,7 +83,7 @@ class Entry:
             EntryError: another key than that, or one that did not sign its own succession.
         """
         try:
-            key = PublicKey.parse(str(self.body["key" if self.is_run else "old"]))
+            key = self.key_before
             if before is not None and key != before:
                 raise EntryError(f"goes by the key {key.fingerprint}, but the log's key then was {before.fingerprint}")
             if self.is_run:

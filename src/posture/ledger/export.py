@@ -168,7 +168,7 @@ def _check_key(note: Note, entries: list[Entry], key: bytes, signer: str | None,
     for entry in entries:
         try:
             for each in (
-                PublicKey.parse(str(entry.body["key" if entry.is_run else "old"])),
+                entry.key_before,
                 last := entry.key_after(last),
             ):
                 if each not in found.keys:

@@ -149,6 +149,8 @@ def last_checkpoint(connection: sqlite3.Connection) -> Kept | None:
 
 def checkpoint_of(connection: sqlite3.Connection, run: RunRecord) -> Kept | None:
     """The first checkpoint that covers a run."""
+    if not has_ledger(connection):
+        return None
     row = connection.execute("SELECT place FROM log_entry WHERE run_id = ?", (run.number,)).fetchone()
     found = checkpoints(connection, f"WHERE size > {int(row[0])} ORDER BY size LIMIT 1") if row else []
     return found[0] if found else None
@@ -164,15 +166,24 @@ def checkpoints(connection: sqlite3.Connection, which: str = "ORDER BY size") ->
 
 def key_of(connection: sqlite3.Connection) -> PublicKey | None:
     """Whose signature the log's next checkpoint must bear; None before there is an entry, or when one cannot be read."""
-    key: PublicKey | None = None
+    found = keys_of(connection)
+    return found[-1] if found else None
+
+
+def keys_of(connection: sqlite3.Connection) -> list[PublicKey]:
+    """The keys that the log went by, in their order; none before there is an entry, or when one cannot be read."""
+    keys: list[PublicKey] = []
     if not has_ledger(connection):
-        return None
+        return keys
     for place, body in connection.execute("SELECT place, body FROM log_entry ORDER BY place"):
         try:
-            key = Entry.read(place, unpacked(body)).key_after(key)
+            entry = Entry.read(place, unpacked(body))
+            before = entry.key_before
+            after = entry.key_after(keys[-1] if keys else None)
         except EntryError:
-            return None
-    return key
+            return []
+        keys += [key for key in dict.fromkeys((before, after)) if key not in keys]
+    return keys
 
 
 def unpacked(body: bytes) -> bytes:
