@@ -149,7 +149,7 @@ def scorecard(
     ctx: typer.Context,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write to.")],
     ministry: Ministries = None,
-    output: Annotated[str, typer.Option("--format", metavar="html|json|md", help="Of the files.")] = "html",
+    output: Annotated[str, typer.Option("--format", metavar="html|json|md|pdf", help="Of the files.")] = "html",
     single_file: Annotated[bool, typer.Option("--single-file", help="Everything in one page.")] = False,
     tlp: Annotated[str, typer.Option("--tlp", metavar="LEVEL", help="TLP 2.0 label of every page.")] = "AMBER+STRICT",
     run: Annotated[str | None, typer.Option("--run", metavar="R", help="As this run saw it.")] = None,
