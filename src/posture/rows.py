@@ -41,6 +41,7 @@ class FindingRow(TypedDict):
     facts: str | None
     exemption: str | None
     unseen: str | None
+    dispute: str | None
 
 
 class EventRow(TypedDict):

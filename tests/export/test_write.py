@@ -168,7 +168,9 @@ def test_what_held_when_a_range_began_travels_with_it(tmp_path: Path) -> None:
     runs = list(dict.fromkeys(record["run"] for record in records))
     earlier = [record for record in records if record["run"] in runs[:2]]
 
-    held = [(one["asset"], one["outcome"]) for one in earlier if one["kind"] == "finding" and one["control"] == "t.cert"]
+    held = [
+        (one["asset"], one["outcome"]) for one in earlier if one["kind"] == "finding" and one["control"] == "t.cert"
+    ]
     assert (SITE.name, "fail") in held
     assert (SITE.name, "pass") not in held  # it had ended before
     assert {one["kind"] for one in earlier} <= {"run", "facts", "miss", "finding"}

@@ -347,7 +347,7 @@ class _Running:
             state_rows=tuple(state),
             drift=None if quarantine or self.stop.event.is_set() else history.latest_drift(self.store, vantage),
             criticality={asset.key: asset.criticality for asset in self.terms.inventory.assets},
-            notes=(*notes, *self.plan.notes),
+            notes=(*notes, *self.plan.notes, *self.terms.ending(self.clock())),
             silent=silent,
             lapsed=self.terms.lapsed(self.clock()),
             stopped=stopped,

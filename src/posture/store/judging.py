@@ -3,57 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
 
-from posture.checks import Control, Reference
+from posture.checks import Control
 from posture.drift import Event, Key, drift, is_suspect, key_of
-from posture.judge import Docket, judge
+from posture.judge import judge
 from posture.model import AssetKey, Finding, Outcome, Reason, Unobserved
 from posture.policy import Policy
+from posture.store.dockets import docket_of
 from posture.store.reader import Reader, was_known
-from posture.store.records import AssetEntry, RunRecord, StoredAnswer
-
-Answers = Mapping[tuple[str, str], StoredAnswer]
-
-
-def docket_of(entry: AssetEntry, answers: Answers) -> Docket:
-    """One asset ready to be judged, from what the history holds of it."""
-    return Docket(
-        ministry=entry.ministry,
-        declared=entry.declared,
-        answers={key: stored.answer for key, stored in answers.items()},
-        authority={key: stored.authorisation for key, stored in answers.items() if stored.authorisation},
-        providers=entry.providers,
-    )
+from posture.store.records import RunRecord
+from posture.store.under import known_under
 
 
 def judge_again(
     reader: Reader,
     run: RunRecord,
     policy: Policy,
-    at: datetime,
     shipped: Mapping[str, Control],
     *,
-    reference: Reference,
     controls: Collection[str],
     assets: Collection[AssetKey] | None = None,
 ) -> dict[Key, Finding]:
-    """The last answers known as of a run, judged under a policy of any time. What stays unknown is left out."""
-    entries = reader.entries(run.number)
-    judged: dict[Key, Finding] = {}
-    for asset, answers in reader.answers(run).items():
-        if asset in entries and (assets is None or asset in assets):
-            found = judge(
-                docket_of(entries[asset], answers),
-                policy,
-                at,
-                reference=reference,
-                lab=run.lab,
-                controls=list(controls),
-                shipped=shipped,
-            )
-            judged.update((key_of(one), one) for one in found if one.outcome is not Outcome.UNKNOWN)
-    return judged
+    """The last answers known as of a run, judged under a policy of any time. What stays unknown is left out.
+
+    Each answer is judged as of the time it was last given, so that only the rules differ from what was told.
+    """
+    return known_under(reader, run, policy, shipped, assets=assets, controls=controls).known
 
 
 def unknown_of_run(reader: Reader, run: RunRecord, shipped: Mapping[str, Control]) -> dict[Key, Finding]:
@@ -129,9 +104,7 @@ def compare_runs(
             reader,
             before,
             reader.policy(after),
-            before.end,
             shipped,
-            reference=reader.reference(before),
             controls=after.controls,
         )
     then = reader.judged(before, {}, reader.timelines(before))

@@ -16,6 +16,7 @@ from posture.model import AssetKey, Finding, Reason, Unobserved
 from posture.policy import Policy, parse_policy
 from posture.store.answers import Texts, answer_from, entry_from, finding_from, get_blob
 from posture.store.bitmap import Bitmap
+from posture.store.past import Pasts
 from posture.store.records import (
     OUTCOMES,
     SEVERITIES,
@@ -40,6 +41,7 @@ class Reader:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._reference: tuple[tuple[int | None, int], Reference] = ((None, 0), Reference())
         self.texts = Texts(connection)
 
     # ---- runs and what they were bound to
@@ -65,10 +67,15 @@ class Reader:
         """The dated tables that a run was judged by."""
         query = "SELECT roots_blob, roots_private FROM run WHERE id = ?"
         blob, private = self._connection.execute(query, (run.number,)).fetchone()
+        if self._reference[0] != (blob, private):  # most runs share one trust store, which is large
+            self._reference = ((blob, private), self._read_reference(blob, private=bool(private)))
+        return self._reference[1]
+
+    def _read_reference(self, blob: int | None, *, private: bool) -> Reference:
         if blob is None:
-            return Reference(private_roots=bool(private))
+            return Reference(private_roots=private)
         sha256 = self._connection.execute("SELECT sha256 FROM blob WHERE id = ?", (blob,)).fetchone()[0]
-        return Reference(get_blob(self._connection, blob), f"sha256:{sha256.hex()}", bool(private))
+        return Reference(get_blob(self._connection, blob), f"sha256:{sha256.hex()}", private)
 
     # ---- assets
 
@@ -147,23 +154,31 @@ class Reader:
             found[assets[asset]][probe, self.texts.text(subject)] = stored
         return found
 
+    def pasts(self, vantage: str) -> Pasts:
+        """Everything that was ever answered at a vantage, asset by asset."""
+        return Pasts(self._connection, self.texts, vantage)
+
     def _as_of(self, select: str, run: RunRecord) -> Iterator[tuple[Any, ...]]:
         return self._connection.execute(select + _AS_OF, (self.texts.known(run.vantage), run.number, run.number))
 
     # ---- findings
 
-    def timelines(self, run: RunRecord) -> dict[Key, list[Interval]]:
+    def timelines(self, run: RunRecord, *, judgement: int | None = None) -> dict[Key, list[Interval]]:
         """Every finding ever made at the run's vantage up to that run, by key, oldest first.
 
         An interval that ended after the run is open again in this view.
+
+        Args:
+            judgement: what was judged again under it, instead of what the runs themselves were told.
         """
         assets, controls = self.assets(), self.controls()
         ministries = {key: entry.ministry for key, entry in self._entries_ever(run.number).items()}
         found: dict[Key, list[Interval]] = defaultdict(list)
         rows = self._connection.execute(
             "SELECT asset_id, control_id, subject_id, from_run, to_run, judgement_id, outcome, severity, body_id, cause, "
-            "end_cause FROM finding WHERE vantage_id = ? AND live AND from_run <= ? ORDER BY from_run",
-            (self.texts.known(run.vantage), run.number),
+            "end_cause FROM finding WHERE vantage_id = ? AND live = ? AND ? IN (0, judgement_id) AND from_run <= ? "
+            "ORDER BY from_run",
+            (self.texts.known(run.vantage), judgement is None, judgement or 0, run.number),
         )
         for asset, control, subject, since, until, judgement, outcome, severity, body, cause, end_cause in rows:
             key = (assets[asset], controls[control], self.texts.text(subject))
