@@ -34,10 +34,11 @@ from posture.scan.stopping import is_stopped, must_not_be_stopped, watched, what
 from posture.scan.terms import Terms
 from posture.scan.trail import Recording, on_record
 from posture.scan.vantage import limited_by, port_25_is_blocked
-from posture.scorecard import ScoredAsset, Standing, scorecard
-from posture.store import Closed, OpenRun, Question, ScoreRow, Store
+from posture.scorecard import ScoredAsset
+from posture.store import Closed, OpenRun, Question, Store
 from posture.store.contacts import ContactLedger
 from posture.task import Task
+from posture.trend import scores_of
 
 RECHECK_AFTER = 60.0  # seconds before a change is looked at again; none in a lab
 BUDGET = 6 * 3600.0  # seconds for a whole run
@@ -299,7 +300,7 @@ class _Running:
             findings,
             state,
             at,
-            scores=lambda run: self._scores(history.state_after(self.store, run)["findings"], at),
+            scores=lambda run: scores_of(self.store, run, self._assets(), self.terms.policy, at),
             seal=lambda store: signed.append(seal(store, recording.key, at)),
         )
         recording.sealed(signed[0])
@@ -346,14 +347,9 @@ class _Running:
             signal=self.stop.signal,
         )
 
-    def _scores(self, rows: Iterable[Row], at: datetime) -> dict[str, ScoreRow]:
-        assets = [ScoredAsset(asset.key, asset.ministry, asset.criticality) for asset in self.terms.inventory.assets]
-        card = scorecard(map(Standing.of, rows), assets, self.terms.policy, catalogue(), at=at)
-        scores = {"": card.state, **{score.ministry: score for score in card.ministries}}
-        return {
-            name: ScoreRow(score.tenths, score.low, score.high, score.coverage, score.grade or "")
-            for name, score in scores.items()
-        }
+    def _assets(self) -> tuple[ScoredAsset, ...]:
+        assets = self.terms.inventory.assets
+        return tuple(ScoredAsset(asset.key, asset.ministry, asset.criticality) for asset in assets)
 
 
 async def _pause(seconds: float, stop: asyncio.Event) -> None:

@@ -20,7 +20,7 @@ from urllib.parse import quote
 from posture.errors import NothingToScan, StoreError, UsageError
 
 APPLICATION_ID = 0x504F5354  # "POST"
-NEWEST = 4  # user_version of this release's schema
+NEWEST = 5  # user_version of this release's schema
 BUSY_MS = 10_000
 MEGABYTE = 1_000_000
 

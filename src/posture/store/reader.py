@@ -206,6 +206,11 @@ class Reader:
         )
         return {AssetKey(name, kind): entry_from(AssetKey(name, kind), code, body) for name, kind, code, body in rows}
 
+    def subjects(self) -> list[str]:
+        """Every subject that a finding was ever about."""
+        query = "SELECT value FROM text_value WHERE id IN (SELECT subject_id FROM finding)"
+        return [text for (text,) in self._connection.execute(query)]
+
     # ---- coverage
 
     def coverage(self, run: RunRecord) -> dict[str, Probed]:

@@ -296,6 +296,10 @@ def _put_scores(connection: sqlite3.Connection, run: int, scores: Mapping[str, S
         "INSERT INTO score (run_id, ministry, tenths, low, high, coverage, grade) VALUES (?, ?, ?, ?, ?, ?, ?)",
         [(run, name, row.tenths, row.low, row.high, row.coverage, row.grade) for name, row in scores.items()],
     )
+    connection.executemany(
+        "INSERT INTO score_part (run_id, ministry, part, tenths, count) VALUES (?, ?, ?, ?, ?)",
+        [(run, name, part, *moved) for name, row in scores.items() for part, moved in row.parts.items() if any(moved)],
+    )
 
 
 @dataclass(slots=True)
