@@ -47,9 +47,7 @@ def scores_of(
     moved = _moved(store, run, after, policy, card)
     scores = {"": card.state, **{score.ministry: score for score in card.ministries}}
     return {
-        name: ScoreRow(
-            score.tenths, score.low, score.high, score.coverage, score.grade or "", _parts(moved.get(name))
-        )
+        name: ScoreRow(score.tenths, score.low, score.high, score.coverage, score.grade or "", _parts(moved.get(name)))
         for name, score in scores.items()
     }
 
@@ -65,9 +63,7 @@ def _standings(store: Store, run: RunRecord) -> Iterator[Standing]:
     return map(Standing.of, history.state_after(store, run)["findings"])
 
 
-def _moved(
-    store: Store, run: RunRecord, after: Scene, policy: Policy, card: Scorecard
-) -> dict[str, Change]:
+def _moved(store: Store, run: RunRecord, after: Scene, policy: Policy, card: Scorecard) -> dict[str, Change]:
     """What moved the scores since the scored run before; {} for the first one."""
     previous = _scored_before(store, run)
     if previous is None:
@@ -104,7 +100,9 @@ def _seen_otherwise(before: Scene, anew: Scene) -> frozenset[Key]:
     missing = object()
     outcomes = [{key: one.outcome for key, one in scene.standings.items()} for scene in (before, anew)]
     return frozenset(
-        key for key in outcomes[0].keys() | outcomes[1].keys() if outcomes[0].get(key, missing) != outcomes[1].get(key, missing)
+        key
+        for key in outcomes[0].keys() | outcomes[1].keys()
+        if outcomes[0].get(key, missing) != outcomes[1].get(key, missing)
     )
 
 
@@ -192,7 +190,9 @@ class _Points:
             rules_changed = bool(scored) and judged is not None and judged != run.judgement
             if run.number in wanted:
                 points.extend(
-                    _point(run, name, scored.get(name), last.get(name), parts.get((run.number, name), {}), rules_changed)
+                    _point(
+                        run, name, scored.get(name), last.get(name), parts.get((run.number, name), {}), rules_changed
+                    )
                     for name in names
                 )
             if scored:

@@ -45,6 +45,7 @@ def _stopped(row: Row) -> Scanned:
 def _message(row: Row) -> Scanned:
     notes = [
         together(row["code"]) if row.get("code") else None,
+        together(f"changes too often; scored as {row['unstable']['outcome']}") if row.get("unstable") else None,
         together("not renewed by the latest look: ", row["unseen"]) if row.get("unseen") else None,
         together("older than a week") if row.get("stale") else None,
         together("for ", row.get("provider") or "the provider", " to mend") if row.get("mends") == "provider" else None,
@@ -102,7 +103,7 @@ AGE_FIELDS = (
 FINDING_FIELDS = (
     "state", "ministry", "asset", "kind", "subject", "control", "outcome", "severity", "confidence", "tag", "args",
     "message", "reason", "code", "authorisation", "vantage", "mends", "provider", "mend_by", "observed_at",
-    "first_seen", "last_seen", "stale", "facts", "exemption", "unseen",
+    "first_seen", "last_seen", "stale", "facts", "exemption", "unseen", "unstable",
 )  # fmt: skip
 
 SHAPES: Mapping[str, Shape] = {

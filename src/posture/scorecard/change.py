@@ -95,7 +95,11 @@ def changes(
         if scene is None:
             continue
         is_last = part == DEADLINES
-        card = now if is_last and now else scorecard(scene.standings.values(), scene.assets, policy, catalogue, at=scene.at)
+        card = (
+            now
+            if is_last and now
+            else scorecard(scene.standings.values(), scene.assets, policy, catalogue, at=scene.at)
+        )
         for name, score in _by_name(card).items():
             known = latest.get(name)
             if score is None or known is None:
