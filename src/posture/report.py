@@ -106,7 +106,8 @@ class Report:
     """``run`` and ``events`` as in the published JSON; ``drift`` is None when there is nothing to compare with.
 
     ``state_score`` is None in a report narrowed to some ministries. ``at`` is when it was written; ``as_of`` the
-    past time of which it tells, None for the present. ``checkpoint`` is the signed note of the ledger over the run, "".
+    past time of which it tells, None for the present. ``trends``: the points of ``posture-trend/1`` by ministry, "" the
+    State. ``checkpoint`` is the signed note of the ledger over the run, "".
     """
 
     state: str
@@ -129,6 +130,7 @@ class Report:
     tlp: str = TLP_DEFAULT
     as_of: datetime | None = None
     checkpoint: str = ""
+    trends: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)
 
     @property
     def is_narrowed(self) -> bool:
@@ -251,6 +253,7 @@ def narrow(report: Report, ministries: Sequence[str]) -> Report:
         findings=_only(report.findings, ministries),
         state_score=None,
         state_before=None,
+        trends={code: points for code, points in report.trends.items() if code in ministries},
         drift=None if report.drift is None else {**report.drift, "events": list(_only(report.events, ministries))},
     )
 

@@ -153,6 +153,15 @@ def trend(
     return {"schema": "posture-trend/1", "vantage": latest.vantage, "points": points}
 
 
+def trends_until(store: Store, run: RunRecord) -> dict[str, tuple[Row, ...]]:
+    """The points of every ministry, and of the State as "", up to a run at its vantage; for reports."""
+    found: dict[str, list[Row]] = defaultdict(list)
+    runs = [one for one in reversed(store.reader.runs(run.vantage)) if one.closed and one.number <= run.number]
+    for point in _Points(store, runs, ()).of(runs) if runs else ():
+        found[point["ministry"]].append(point)
+    return {name: tuple(points) for name, points in found.items()}
+
+
 def _between(runs: Sequence[RunRecord], since: str | None, until: str | None) -> list[RunRecord]:
     zone = runs[-1].timezone
     first = history.bounds(since, zone)[0] if since else None

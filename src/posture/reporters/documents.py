@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from posture.reporters.cells import together
 from posture.reporters.judged import JUDGED
 from posture.reporters.shapes import Column, Row, Shape, change_of, date_of, minute_of, of, subject_of
+from posture.reporters.trend import TREND
 from posture.scanned import Scanned
 
 _RANGES = 6  # of ports that a cell shows
@@ -264,22 +265,6 @@ SHAPES: Mapping[str, Shape] = {
         "No control matches.",
         drops=("KIND",),
     ),
-    "trend": Shape(
-        "points",
-        ("run", "at", "ministry", "score", "grade", "coverage", "fixed", "newly_failed", "newly_known",
-         "newly_unknown", "inventory", "catalogue"),
-        (
-            Column("DATE", date_of("at")),
-            Column("MINISTRY", of("ministry"), grows=True),
-            Column("GRADE", of("grade")),
-            Column("SCORE", of("score")),
-            Column("COVERAGE %", of("coverage")),
-            Column("FIXED", of("fixed")),
-            Column("NEWLY FAILED", of("newly_failed")),
-        ),
-        "No run to show.",
-        drops=("NEWLY FAILED", "FIXED"),
-    ),
     "stop": Shape(
         "orders",
         ("reason", "by", "at", "authorisation", "address"),
@@ -304,4 +289,5 @@ SHAPES: Mapping[str, Shape] = {
         drops=("FIELD", "CODE"),
     ),
     **JUDGED,
+    **TREND,
 }  # fmt: skip

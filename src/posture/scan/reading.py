@@ -17,6 +17,7 @@ from posture.policy import load_policy, parse_policy
 from posture.report import Report, assemble
 from posture.store import RunRecord, Store
 from posture.store.authority import authority_of
+from posture.trend import trends_until
 
 
 def drift_document(db: Path, before: str, after: str, *, vantage: str | None = None) -> dict[str, Any]:
@@ -84,6 +85,7 @@ def report_of(
         inventory = _who_is_who(store, last, config.inventory, inventory, then=at is not None)
         authorities = authority_of(store.connection, last.number)
         signed = checkpoint_of(store.connection, last)
+        trends = trends_until(store, last)
     report = assemble(
         inventory,
         document,
@@ -95,4 +97,4 @@ def report_of(
         previous=before["findings"] if before else None,
         authorities=authorities,
     )
-    return replace(report, checkpoint=signed.note if signed else "")
+    return replace(report, checkpoint=signed.note if signed else "", trends=trends)
