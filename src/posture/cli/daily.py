@@ -1,4 +1,4 @@
-"""Every day: plan, scan, runs, findings, drift, scorecard."""
+"""Every day: plan, scan, runs, findings, drift, trend, scorecard."""
 
 from __future__ import annotations
 
@@ -143,6 +143,25 @@ def drift(
     from posture.cli.reading import show_drift
 
     return show_drift(settings_of(ctx), before, after, tuple(ministry or ()), vantage, fail_on, output)
+
+
+@app.command(
+    rich_help_panel=DAILY,
+    short_help="Scores over time, and what moved them.",
+    epilog="Example: posture trend --ministry finance --since 2026-01-01",
+)
+def trend(
+    ctx: typer.Context,
+    ministry: Ministries = None,
+    since: Annotated[str | None, typer.Option("--since", metavar="D", help="Runs that ended on or after.")] = None,
+    until: Annotated[str | None, typer.Option("--until", metavar="D", help="Runs that ended on or before.")] = None,
+    vantage: Vantage = None,
+    output: Format = "table",
+) -> Result:
+    """The score of every ministry at every run, and what moved it: fixed, newly failed, seen or unseen, inventory, rules."""
+    from posture.cli.reading import show_trend
+
+    return show_trend(settings_of(ctx), tuple(ministry or ()), since, until, vantage, output)
 
 
 @app.command(

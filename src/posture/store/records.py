@@ -162,13 +162,17 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class ScoreRow:
-    """A ministry's score at a run's end, in tenths of a point; None where nothing is known. Ministry "" is the State."""
+    """A ministry's score at a run's end, in tenths of a point; None where nothing is known. Ministry "" is the State.
+
+    ``parts``: what moved it since the scored run before, by the name of the part: (tenths, how many things).
+    """
 
     tenths: int | None
     low: int | None
     high: int | None
     coverage: int
     grade: str
+    parts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

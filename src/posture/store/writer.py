@@ -26,7 +26,7 @@ from posture.store.exemptions import put_exemptions
 from posture.store.fold import Fold
 from posture.store.fold_findings import FindingsFold
 from posture.store.judgements import put_judgement, rules_digest
-from posture.store.judging import compare_runs
+from posture.store.judging import compare_runs, trusted_before
 from posture.store.reader import Reader
 from posture.store.records import Closed, Question, RunRecord, RunStart, ScoreRow, StoredAnswer, new_run_id, stamp
 from posture.task import Task
@@ -164,6 +164,17 @@ class OpenRun:
                     (*row, *_answer_columns(connection, answer), authorisation),
                 )
 
+    def looked_again(self, said: Mapping[Question, str]) -> None:
+        """Keeps what second looks said of the first answers: same, other or nothing. Raises StoreError."""
+        with self.store.writing() as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO second_look (run_id, asset_id, probe, subject, said) VALUES (?, ?, ?, ?, ?)",
+                [
+                    (self.run.number, self._number(asset), probe, subject, word)
+                    for (asset, probe, subject), word in said.items()
+                ],
+            )
+
     def _number(self, asset: AssetKey) -> int:
         if not self._numbers:
             self._numbers = {key: number for number, key in self.store.reader.assets().items()}
@@ -276,13 +287,13 @@ class OpenRun:
         fold = Fold(connection, reader, closing, reader.policy(closing), shipped)
         fold.answers()
         FindingsFold(fold, findings, earlier[0] if earlier else None).run()
-        complete = next((run for run in earlier if run.state == "complete"), None)
+        complete = trusted_before(reader, closing)
         if closing.state != "complete" or complete is None:
             return (), False
         unknown = {(f.asset, f.control, f.subject): f for f in findings if f.outcome is Outcome.UNKNOWN}
-        events, suspect = compare_runs(reader, complete, closing, shipped, unknown)
+        events, why = compare_runs(reader, complete, closing, shipped, unknown)
         fold.events(events)
-        return events, suspect
+        return events, bool(why)
 
 
 def _answer_columns(
@@ -298,6 +309,10 @@ def _put_scores(connection: sqlite3.Connection, run: int, scores: Mapping[str, S
     connection.executemany(
         "INSERT INTO score (run_id, ministry, tenths, low, high, coverage, grade) VALUES (?, ?, ?, ?, ?, ?, ?)",
         [(run, name, row.tenths, row.low, row.high, row.coverage, row.grade) for name, row in scores.items()],
+    )
+    connection.executemany(
+        "INSERT INTO score_part (run_id, ministry, part, tenths, count) VALUES (?, ?, ?, ?, ?)",
+        [(run, name, part, *moved) for name, row in scores.items() for part, moved in row.parts.items() if any(moved)],
     )
 
 
