@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from posture.checks import Control, Previous
-from posture.drift import STALE_AFTER, Event, Key, subjects_behind
+from posture.drift import STALE_AFTER, Event, Key, confirmed, subjects_behind
 from posture.errors import UsageError
 from posture.exemptions import Exemption
 from posture.judge import words_of
@@ -26,10 +26,10 @@ from posture.scanned import Scanned, scanned
 from posture.store import Interval, RunRecord, Store, stamp
 from posture.store.beside import Beside, beside_run
 from posture.store.choice import as_of, bounds, latest_closed, resolve_run
-from posture.store.judging import compare_runs, last_looks, never_known, unknown_of_run
+from posture.store.judging import compare_runs, last_looks, never_known, trusted_before, unknown_of_run
 from posture.store.reader import was_known
 from posture.store.records import Trace
-from posture.store.timeline import first_run
+from posture.store.timeline import first_run, worst
 
 Row = dict[str, Any]
 
@@ -155,6 +155,7 @@ class _View:
     traces: Mapping[AssetKey, Mapping[tuple[str, str], Trace]] = field(init=False)
     starts: Mapping[int, datetime] = field(init=False)
     ministries: Mapping[AssetKey, str] = field(init=False)
+    flapping: Mapping[Key, tuple[int, int]] = field(init=False)
 
     def __post_init__(self) -> None:
         reader, run = self.store.reader, self.run
@@ -168,6 +169,7 @@ class _View:
         else:
             self.silent = last_looks(reader, run, self.store.shipped)
             self.unknown = never_known(self.silent, self.known)
+        self.flapping = {} if self.alone else reader.flapping(run, {key: self.timelines[key] for key in self.known})
         self.seen = reader.last_seen(run, {key: self.timelines[key] for key in self.known})
         self.traces = reader.traces(run)
         self.starts = {one.number: one.started_at for one in reader.runs(run.vantage)}
@@ -206,7 +208,13 @@ class _View:
             "exemption": self.beside.exemption(key, finding.outcome),
             "unseen": self._unseen(key) if span else None,
             "dispute": self.beside.dispute(key),
+            "unstable": self._worst(key) if key in self.flapping else None,
         }
+
+    def _worst(self, key: Key) -> dict[str, str]:
+        """What a flapping finding is scored as."""
+        finding = worst(self.timelines[key], self.flapping[key][1]).finding
+        return {"outcome": str(finding.outcome), "severity": str(finding.severity)}
 
     def _unseen(self, key: Key) -> str | None:
         """Why the newest look could not renew what is known; None when it did, or when nobody looked."""
@@ -345,14 +353,15 @@ def compare(
     vantage: str | None = None,
     ministries: Sequence[str] = (),
 ) -> Row:
-    """``posture-drift/1`` between two complete runs of one vantage. ``previous`` is the complete run before ``to_run``.
+    """``posture-drift/1`` between two complete runs of one vantage. ``previous`` is the complete run before ``to_run``
+    that is not suspect: what a suspect run saw counts when the next one confirms it.
 
     Raises:
         UsageError: no such run, not complete, not of one vantage, or in the wrong order.
     """
     after = resolve_run(store, to_run, vantage=vantage, complete=True)
     if from_run == "previous":
-        before = _complete_before(store, after)
+        before = trusted_before(store.reader, after)
         if before is None:
             raise UsageError(f"no complete run before {after.id} to compare with. Scan again, or see 'posture runs'.")
     else:
@@ -382,29 +391,29 @@ def latest_drift(store: Store, vantage: str | None = None, *, until: RunRecord |
     looked = store.reader.runs(until.vantage if until else vantage)
     newest = until.number if until else float("inf")
     after = next((run for run in looked if run.state == "complete" and run.number <= newest), None)
-    before = _complete_before(store, after) if after else None
+    before = trusted_before(store.reader, after) if after else None
     return _drift_document(store, before, after, ()) if before and after else None
 
 
-def _complete_before(store: Store, run: RunRecord) -> RunRecord | None:
-    earlier = store.reader.runs(run.vantage)
-    return next((one for one in earlier if one.state == "complete" and one.number < run.number), None)
-
-
 def _drift_document(store: Store, before: RunRecord, after: RunRecord, ministries: Sequence[str]) -> Row:
-    events, suspect = compare_runs(store.reader, before, after, store.shipped)
+    events, why = compare_runs(store.reader, before, after, store.shipped)
     entries = {**store.reader.entries(before.number), **store.reader.entries(after.number)}
-    rows = [_event_row(event, entries[event.finding.asset].ministry, store.shipped) for event in events]
+    again = store.reader.second_looks(after.number)
+    rows = [
+        _event_row(event, entries[event.finding.asset].ministry, store.shipped, confirmed(event, again, store.shipped))
+        for event in events
+    ]
     return {
         "schema": "posture-drift/1",
         "from": before.document(),
         "to": after.document(),
-        "suspect": suspect,
+        "suspect": bool(why),
+        "doubts": list(why),
         "events": [row for row in rows if not ministries or row["ministry"] in ministries],
     }
 
 
-def _event_row(event: Event, ministry: str, shipped: Mapping[str, Control]) -> EventRow:
+def _event_row(event: Event, ministry: str, shipped: Mapping[str, Control], stood: bool | None) -> EventRow:
     return {
         "kind": event.kind,
         "ministry": ministry,
@@ -418,6 +427,7 @@ def _event_row(event: Event, ministry: str, shipped: Mapping[str, Control]) -> E
         "between": [stamp(event.between[0]), stamp(event.between[1])],
         "message": _event_message(event, shipped),
         "initial": event.initial,
+        "confirmed": stood,
     }
 
 

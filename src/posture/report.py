@@ -112,8 +112,8 @@ class Report:
 
     ``state_score`` is None in a report narrowed to some ministries. ``at`` is when it was written; ``as_of`` the
     past time of which it tells, None for the present. ``exemptions``: rows of ``posture-exempted/1`` with the ``ministry``
-    whose asset each is about, None where the inventory knows no such asset. ``checkpoint`` is the signed note of the
-    ledger over the run, "".
+    whose asset each is about, None where the inventory knows no such asset. ``trends``: the points of ``posture-trend/1``
+    by ministry, "" the State. ``checkpoint`` is the signed note of the ledger over the run, "".
     """
 
     state: str
@@ -137,6 +137,7 @@ class Report:
     as_of: datetime | None = None
     exemptions: tuple[Row, ...] = ()
     checkpoint: str = ""
+    trends: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)
 
     @property
     def is_narrowed(self) -> bool:
@@ -283,6 +284,7 @@ def narrow(report: Report, ministries: Sequence[str]) -> Report:
         exemptions=_only(report.exemptions, ministries),
         state_score=None,
         state_before=None,
+        trends={code: points for code, points in report.trends.items() if code in ministries},
         drift=None if report.drift is None else {**report.drift, "events": list(_only(report.events, ministries))},
     )
 

@@ -13,7 +13,7 @@ from posture.model import Finding, Reason
 from posture.policy import Policy
 from posture.scorecard import Score, Scorecard, ScoredAsset, Standing, scorecard
 from posture.store import RunRecord, ScoreRow, Store
-from posture.store.timeline import first_run
+from posture.store.timeline import first_run, worst
 from posture.store.under import Under, known_under
 
 
@@ -63,6 +63,7 @@ def keep_scores(store: Store, run: RunRecord, judgement: int, scores: Iterable[S
 def standings_of(store: Store, run: RunRecord, under: Under) -> Iterator[Standing]:
     """What is scored: known findings with their age, and what nobody ever saw."""
     starts = {one.number: one.started_at for one in store.reader.runs(run.vantage)}
+    flapping = store.reader.flapping(run, under.timelines)
     for key, finding in under.known.items():
         spans = under.timelines.get(key)
         was_open = spans is not None and spans[-1].finding.outcome.is_open
@@ -70,9 +71,17 @@ def standings_of(store: Store, run: RunRecord, under: Under) -> Iterator[Standin
         seen = under.seen.get(key)
         stale = _is_silent(under, key) or (seen is not None and run.end - seen.end > STALE_AFTER)
         standing = Standing.of_finding(finding, stale=stale, first_seen=since)
+        if key in flapping and spans and _scores_alike(spans[-1].finding, finding):
+            held = worst(spans, flapping[key][1]).finding
+            standing = replace(standing, outcome=held.outcome, severity=held.severity)
         yield standing if seen is None else replace(standing, observed_at=seen.end)
     for finding in under.unknown.values():
         yield Standing.of_finding(finding)
+
+
+def _scores_alike(told: Finding, anew: Finding) -> bool:
+    """Whether what the run was told of a finding's past speaks for it under the other rules too."""
+    return (told.outcome, told.severity) == (anew.outcome, anew.severity)
 
 
 def _is_silent(under: Under, key: Key) -> bool:

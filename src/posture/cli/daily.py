@@ -1,4 +1,4 @@
-"""Every day: plan, scan, runs, findings, drift, scorecard."""
+"""Every day: plan, scan, runs, findings, drift, trend, scorecard."""
 
 from __future__ import annotations
 
@@ -147,6 +147,25 @@ def drift(
 
 @app.command(
     rich_help_panel=DAILY,
+    short_help="Scores over time, and what moved them.",
+    epilog="Example: posture trend --ministry finance --since 2026-01-01",
+)
+def trend(
+    ctx: typer.Context,
+    ministry: Ministries = None,
+    since: Annotated[str | None, typer.Option("--since", metavar="D", help="Runs that ended on or after.")] = None,
+    until: Annotated[str | None, typer.Option("--until", metavar="D", help="Runs that ended on or before.")] = None,
+    vantage: Vantage = None,
+    output: Format = "table",
+) -> Result:
+    """The score of every ministry at every run, and what moved it: fixed, newly failed, seen or unseen, inventory, rules."""
+    from posture.cli.reading import show_trend
+
+    return show_trend(settings_of(ctx), tuple(ministry or ()), since, until, vantage, output)
+
+
+@app.command(
+    rich_help_panel=DAILY,
     short_help="Write the scorecards as a static site.",
     epilog="Example: posture scorecard --out site --ministry finance --single-file",
 )
@@ -154,7 +173,7 @@ def scorecard(
     ctx: typer.Context,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write to.")],
     ministry: Ministries = None,
-    output: Annotated[str, typer.Option("--format", metavar="html|json|md", help="Of the files.")] = "html",
+    output: Annotated[str, typer.Option("--format", metavar="html|json|md|pdf", help="Of the files.")] = "html",
     single_file: Annotated[bool, typer.Option("--single-file", help="Everything in one page.")] = False,
     tlp: Annotated[str, typer.Option("--tlp", metavar="LEVEL", help="TLP 2.0 label of every page.")] = "AMBER+STRICT",
     run: Annotated[str | None, typer.Option("--run", metavar="R", help="As this run saw it.")] = None,

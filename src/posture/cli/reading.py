@@ -1,4 +1,4 @@
-"""Commands that only read the history: runs, findings, drift, scorecard."""
+"""Commands that only read the history: runs, findings, drift, trend, scorecard."""
 
 from __future__ import annotations
 
@@ -152,6 +152,22 @@ def show_drift(
     worse = [row for row in worse if not accepted(row)]
     reached = threshold is not None and any(Severity(row["severity"]).rank >= threshold.rank for row in worse)
     return Result(document=document, format=output, exit_code=int(reached))
+
+
+def show_trend(
+    settings: Settings,
+    ministries: tuple[str, ...],
+    since: str | None,
+    until: str | None,
+    vantage: str | None,
+    output: str,
+) -> Result:
+    from posture.store import Store
+    from posture.trend import trend
+
+    with Store.open(config_of(settings).db, write=False) as store:
+        document = trend(store, ministries=ministries, since=since, until=until, vantage=vantage)
+    return Result(document=document, format=output)
 
 
 def write_scorecard(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from posture.reporters.cells import together
 from posture.reporters.judged import JUDGED
 from posture.reporters.shapes import Column, Row, Shape, change_of, date_of, minute_of, of, subject_of
+from posture.reporters.trend import TREND
 from posture.scanned import Scanned
 
 _RANGES = 6  # of ports that a cell shows
@@ -45,6 +46,7 @@ def _stopped(row: Row) -> Scanned:
 def _message(row: Row) -> Scanned:
     notes = [
         together(row["code"]) if row.get("code") else None,
+        together(f"changes too often; scored as {row['unstable']['outcome']}") if row.get("unstable") else None,
         together("not renewed by the latest look: ", row["unseen"]) if row.get("unseen") else None,
         together("older than a week") if row.get("stale") else None,
         together("for ", row.get("provider") or "the provider", " to mend") if row.get("mends") == "provider" else None,
@@ -103,7 +105,7 @@ AGE_FIELDS = (
 FINDING_FIELDS = (
     "state", "ministry", "asset", "kind", "subject", "control", "outcome", "severity", "confidence", "tag", "args",
     "message", "reason", "code", "authorisation", "vantage", "mends", "provider", "mend_by", "observed_at",
-    "first_seen", "last_seen", "stale", "facts", "exemption", "unseen", "dispute",
+    "first_seen", "last_seen", "stale", "facts", "exemption", "unseen", "dispute", "unstable",
 )  # fmt: skip
 
 SHAPES: Mapping[str, Shape] = {
@@ -264,22 +266,6 @@ SHAPES: Mapping[str, Shape] = {
         "No control matches.",
         drops=("KIND",),
     ),
-    "trend": Shape(
-        "points",
-        ("run", "at", "ministry", "score", "grade", "coverage", "fixed", "newly_failed", "newly_known",
-         "newly_unknown", "inventory", "catalogue"),
-        (
-            Column("DATE", date_of("at")),
-            Column("MINISTRY", of("ministry"), grows=True),
-            Column("GRADE", of("grade")),
-            Column("SCORE", of("score")),
-            Column("COVERAGE %", of("coverage")),
-            Column("FIXED", of("fixed")),
-            Column("NEWLY FAILED", of("newly_failed")),
-        ),
-        "No run to show.",
-        drops=("NEWLY FAILED", "FIXED"),
-    ),
     "stop": Shape(
         "orders",
         ("reason", "by", "at", "authorisation", "address"),
@@ -304,4 +290,5 @@ SHAPES: Mapping[str, Shape] = {
         drops=("FIELD", "CODE"),
     ),
     **JUDGED,
+    **TREND,
 }  # fmt: skip

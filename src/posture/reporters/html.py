@@ -26,6 +26,8 @@ from posture.model import AssetKey, Outcome, Severity
 from posture.report import AssetEntry, ControlText, MinistryReport, Report, Row
 from posture.reporters import words
 from posture.reporters.cells import asset_slug, slug, terminal
+from posture.reporters.chart import chart
+from posture.reporters.trend import because
 from posture.reporters.unseen import refused, unseen
 from posture.scanned import visible
 from posture.scorecard import PILLARS, Cap, Score, instant, letter_of
@@ -100,6 +102,7 @@ class _Site:
             exemption_words=words.exemption,
             letter_of=letter_of,
             arc=_arc,
+            because=because,
         )
         self.environment.filters.update(
             local=self._local,
@@ -180,6 +183,7 @@ class _Site:
                 "score": ministry.score,
                 "before": ministry.before,
                 "caps": _binding(ministry.score),
+                "chart": chart(self.report.trends.get(ministry.code, ())),
                 "steps": five_things(rows, self.report.criticality),
                 "own": [item for item in to_mend if item.provider is None],
                 "provided": [item for item in to_mend if item.provider is not None],

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TextIO
 
+from posture.reporters import trend
 from posture.reporters.cells import terminal
 from posture.reporters.documents import SHAPES, hidden_line, shape_of, split_hidden
 from posture.reporters.judged import compare_heading, rejudge_heading, rejudge_scores
@@ -51,6 +52,9 @@ def write_table(document: Row, stream: TextIO, *, colour: bool, width: int, ever
         return
     if document["schema"].startswith("posture-rejudge/"):
         _write_rejudge(document, shape, stream, colour=colour, width=width)
+        return
+    if document["schema"].startswith("posture-trend/"):
+        _write_trend(document["points"], shape, stream, colour=colour, width=width)
         return
     rows, hidden = split_hidden(document[shape.rows], shape, everything=everything)
     if document["schema"].startswith("posture-drift/"):
@@ -102,6 +106,16 @@ def _write_rejudge(document: Row, shape: Shape, stream: TextIO, *, colour: bool,
     _write_rows(shape, document[shape.rows], stream, colour=colour, width=width)
 
 
+def _write_trend(points: Sequence[Row], shape: Shape, stream: TextIO, *, colour: bool, width: int) -> None:
+    """A line for each ministry, then what moved their scores."""
+    stream.writelines(terminal(line) + "\n" for line in trend.lines(points, max(width, NARROWEST), stream))
+    rows, earlier = trend.moves(points)
+    if rows or not points:
+        stream.write("\n" if points else "")
+        _write_rows(shape, rows, stream, colour=colour, width=width)
+    stream.write(trend.ending(earlier))
+
+
 def _plan_ending(document: Row) -> str:
     """Totals, and the plan's own remarks."""
     tasks, refused = document["tasks"], document["refusals"]
@@ -112,9 +126,11 @@ def _plan_ending(document: Row) -> str:
 
 
 def _drift_heading(document: Row) -> str:
+    """The runs; and when the later one is in doubt, why."""
     doubt = "; too much changed at once to be believed yet (suspect)" if document["suspect"] else ""
     runs = [terminal((document[end] or {}).get("id")) or "nothing" for end in ("from", "to")]
-    return f"From {runs[0]} to {runs[1]}{doubt}\n"
+    why = "".join(f"  {terminal(one)}\n" for one in document.get("doubts") or ())
+    return f"From {runs[0]} to {runs[1]}{doubt}\n{why}"
 
 
 def _score_heading(document: Row) -> str:

@@ -20,6 +20,7 @@ from posture.rescoring import recorded_scores, score_under
 from posture.store import RunRecord, Store
 from posture.store.authority import authority_of
 from posture.store.exemptions import exemptions_of
+from posture.trend import trends_until
 
 
 def drift_document(db: Path, before: str, after: str, *, vantage: str | None = None) -> dict[str, Any]:
@@ -99,6 +100,7 @@ def report_of(
         authorities = authority_of(store.connection, last.number)
         recorded_entries = exemptions_of(store.connection, last.number)
         signed = checkpoint_of(store.connection, last)
+        trends = trends_until(store, last)
     then = min(history.bounds(at, last.timezone)[1], now) if at else last.end if run else now
     listed = exempted(recorded_entries if entries is None else entries, document["findings"], then, last.timezone)
     report = assemble(
@@ -114,4 +116,4 @@ def report_of(
         authorities=authorities,
         exemptions=listed["exemptions"],
     )
-    return replace(report, checkpoint=signed.note if signed else "")
+    return replace(report, checkpoint=signed.note if signed else "", trends=trends)

@@ -55,14 +55,15 @@ class Standing:
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Standing:
-        """From a row of ``posture-findings/1``."""
+        """From a row of ``posture-findings/1``. What flaps is scored at the worst of late."""
+        scored = row.get("unstable") or row
         return cls(
             ministry=row["ministry"],
             asset=AssetKey(row["asset"], row["kind"]),
             control=row["control"],
             subject=row["subject"],
-            outcome=Outcome(row["outcome"]),
-            severity=Severity(row["severity"]),
+            outcome=Outcome(scored["outcome"]),
+            severity=Severity(scored["severity"]),
             confidence=Confidence(row.get("confidence") or "confirmed"),
             stale=bool(row.get("stale") or row.get("unseen")),
             reason=Reason(row["reason"]) if row.get("reason") else None,

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from posture.checks import Reference
-from posture.drift import Judged, Key, Probed
+from posture.drift import FLAP_WINDOW, FLAPPING, Judged, Key, Probed
 from posture.model import AssetKey, Finding, Reason, Unobserved
 from posture.policy import Policy, parse_policy
 from posture.store.answers import Texts, answer_from, entry_from, finding_from, get_blob
@@ -28,7 +28,7 @@ from posture.store.records import (
     Trace,
     moment,
 )
-from posture.store.timeline import fixed_once, flips
+from posture.store.timeline import fixed_once, flips, last_mended, turns
 
 _RUN = """SELECT run.id, run.name, state_code, timezone, vantage, started_at, ended_at, run.state, selectors, controls,
   judgement_id, judgement.policy, policy_sha256, rules_sha256, tool, inventory_sha256, authorisation_sha256, lab, suspect
@@ -206,6 +206,11 @@ class Reader:
         )
         return {AssetKey(name, kind): entry_from(AssetKey(name, kind), code, body) for name, kind, code, body in rows}
 
+    def subjects(self) -> list[str]:
+        """Every subject that a finding was ever about."""
+        query = "SELECT value FROM text_value WHERE id IN (SELECT subject_id FROM finding)"
+        return [text for (text,) in self._connection.execute(query)]
+
     # ---- coverage
 
     def coverage(self, run: RunRecord) -> dict[str, Probed]:
@@ -268,7 +273,7 @@ class Reader:
         place = {asset: bit for bit, asset in bits.items()}
         looks = self.looks(run.number)
         known = {key: spans[-1].finding for key, spans in timelines.items() if spans[-1].until is None}
-        recent = [one.number for one in self._until(run)]
+        ends = {one.number: one.end for one in self._until(run)}
         return Judged(
             at=run.end,
             known=known,
@@ -283,9 +288,45 @@ class Reader:
             unknown=unknown,
             ended={key: spans[-1].end_cause or "scope" for key, spans in timelines.items() if spans[-1].until},
             fixed_once={key for key, spans in timelines.items() if fixed_once(spans)},
-            flips={key: count for key, spans in timelines.items() if (count := flips(spans, recent))},
+            mended={
+                key: ends[number]
+                for key, spans in timelines.items()
+                if len(spans) > 1 and (number := last_mended(spans)) is not None and number in ends
+            },
+            flips={key: count for key, (count, _) in self.flapping(run, timelines).items()},
             probes=self.coverage(run),
         )
+
+    def flapping(self, run: RunRecord, timelines: Mapping[Key, list[Interval]]) -> dict[Key, tuple[int, int]]:
+        """What changed too often of late: how often within its window, and the run that the window begins with."""
+        wanted = {
+            key for key, spans in timelines.items() if len(spans) >= FLAPPING // 2 and len(turns(spans)) >= FLAPPING
+        }
+        found: dict[Key, tuple[int, int]] = {}
+        for key, answered in self._answered_runs(run, wanted, timelines).items():
+            count = flips(timelines[key], answered)
+            if count >= FLAPPING:
+                found[key] = (count, answered[:FLAP_WINDOW][-1])
+        return found
+
+    def _answered_runs(
+        self, run: RunRecord, keys: Collection[Key], timelines: Mapping[Key, list[Interval]]
+    ) -> dict[Key, list[int]]:
+        """The last ``FLAP_WINDOW`` runs that knew the answer to each key, newest first."""
+        found: dict[Key, list[int]] = {key: [] for key in keys}
+        place = {asset: bit for bit, asset in self.bits().items()} if keys else {}
+        changed = {key: turns(timelines[key]) for key in keys}
+        pending = set(keys)
+        for one in self._until(run) if keys else ():
+            looks = self.looks(one.number)
+            for key in pending:
+                # The port that is closed is in no list of what was known; that it closed was seen.
+                if one.number in changed[key] or was_known(looks, place.get(key[0], -1), key):
+                    found[key].append(one.number)
+            pending = {key for key in pending if len(found[key]) < FLAP_WINDOW}
+            if not pending:
+                break
+        return found
 
     def _until(self, run: RunRecord) -> list[RunRecord]:
         """The vantage's closed runs up to this one, which may just be closing; newest first."""
@@ -332,6 +373,17 @@ class Reader:
             else:
                 answer, digest = answer_from(get_blob(self._connection, blob), moment(at))
                 yield question, StoredAnswer(answer, run, digest, authorisation)
+
+    def second_looks(self, run: int) -> dict[tuple[AssetKey, str], dict[str, str]]:
+        """What second looks in a run said of what the first had seen, by asset and probe, then subject."""
+        found: dict[tuple[AssetKey, str], dict[str, str]] = defaultdict(dict)
+        rows = self._connection.execute(
+            "SELECT name, kind, probe, subject, said FROM second_look JOIN asset ON asset.id = asset_id WHERE run_id = ?",
+            (run,),
+        )
+        for name, kind, probe, subject, said in rows:
+            found[AssetKey(name, kind), probe][subject] = said
+        return found
 
     def events(self, run: RunRecord) -> list[dict[str, Any]]:
         """What was noted at a run's end."""

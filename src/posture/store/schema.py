@@ -13,11 +13,13 @@ An interval is true from run ``from_run`` up to, not including, run ``to_run``; 
     event        what changed at the end of a run
     contact      what was sent to whom lately, so that limits outlive a process
     authority    under which authorisations a run went, by sequence, digest and signers
+    named        under which authorisations the inventory put a ministry, from which run on
     trail        where the audit trail stood at the end of a run
     log_entry    the ledger: one entry per closed run, or per change of the key; leaf, its parts by ministry
     checkpoint   signed notes over the ledger
     rescore      a run's scores under another judgement; rejudged, up to which run its findings were judged under it
     exemption    which exemptions stood in the operator's file when a run began
+    score_part   what moved a score since the scored run before, by part of its change; only what moved or happened
     dispute      who says that a finding is wrong, and why; dispute_step, what was decided
 """
 
@@ -240,6 +242,43 @@ CREATE TRIGGER dispute_step_frozen BEFORE UPDATE ON dispute_step BEGIN SELECT RA
 @MIGRATIONS(name="0004_exemptions")
 def _exemptions(db: Database) -> None:
     for statement in _statements(_AFTERTHOUGHTS):
+        db.execute(statement)
+    db.execute(f"PRAGMA user_version = {NEWEST}")
+
+
+# What moved each score; which changed answers were asked for once more in the same run, and whether they stood.
+_TREND = """
+CREATE TABLE score_part (run_id INTEGER NOT NULL REFERENCES run (id), ministry TEXT NOT NULL, part TEXT NOT NULL,
+  tenths INTEGER NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (run_id, ministry, part)) STRICT, WITHOUT ROWID;
+CREATE TABLE second_look (run_id INTEGER NOT NULL REFERENCES run (id), asset_id INTEGER NOT NULL REFERENCES asset (id),
+  probe TEXT NOT NULL, subject TEXT NOT NULL, said TEXT NOT NULL CHECK (said IN ('same', 'other', 'nothing')),
+  PRIMARY KEY (run_id, asset_id, probe, subject)) STRICT, WITHOUT ROWID;
+CREATE INDEX score_by_ministry ON score (ministry, run_id);
+CREATE TRIGGER score_part_kept BEFORE DELETE ON score_part BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+CREATE TRIGGER score_part_frozen BEFORE UPDATE ON score_part BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+CREATE TRIGGER second_look_kept BEFORE DELETE ON second_look BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+"""
+
+
+@MIGRATIONS(name="0005_trend")
+def _trend(db: Database) -> None:
+    for statement in _statements(_TREND):
+        db.execute(statement)
+    db.execute(f"PRAGMA user_version = {NEWEST}")
+
+
+# Which letters are a ministry's: facts name those under which they were first seen, which may have ended long ago.
+_NAMED = """
+CREATE TABLE named (ministry TEXT NOT NULL, from_run INTEGER NOT NULL REFERENCES run (id), authorisations TEXT NOT NULL,
+  PRIMARY KEY (ministry, from_run)) STRICT, WITHOUT ROWID;
+CREATE TRIGGER named_kept BEFORE DELETE ON named BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+CREATE TRIGGER named_frozen BEFORE UPDATE ON named BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+"""
+
+
+@MIGRATIONS(name="0007_named")
+def _named(db: Database) -> None:
+    for statement in _statements(_NAMED):
         db.execute(statement)
     db.execute(f"PRAGMA user_version = {NEWEST}")
 
