@@ -1,8 +1,9 @@
 """What a run did to a ministry, as records: made from the history whenever they are wanted, always the same.
 
-One ``run`` record first (its terms, coverage and score), then ``authority`` (letters that it went under), ``facts`` and
-``miss`` (answers and silences that it saw first), ``finding`` (verdicts that it gave first), ``closed`` (what it ended,
-of those three), ``event``. Each is a JSON object with ASCII keys and without floats.
+One ``run`` record first (its terms, coverage and score), then ``authority`` (letters that it went under), ``exemption``
+(of its assets, as the operator's file had them), ``facts`` and ``miss`` (answers and silences that it saw first),
+``finding`` (verdicts that it gave first), ``closed`` (what it ended, of those three), ``event``. Each is a JSON object with
+ASCII keys and without floats.
 
 Everything counts by the runs of one vantage, which follow one another; so a record never changes once its run has closed.
 """
@@ -17,11 +18,13 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
+from posture.exemptions import exemption_body
 from posture.ledger.remainder import STATE, remainder_of
 from posture.model import AssetKey
 from posture.store import RunRecord, Store
 from posture.store.authority import named_of
 from posture.store.bitmap import Bitmap
+from posture.store.exemptions import exemptions_of
 from posture.store.records import OUTCOMES, SEVERITIES
 
 Record = dict[str, Any]
@@ -88,6 +91,7 @@ class Chronicle:
         """(ministry, record), of each ministry in the fixed order."""
         yield from self._runs(run, view)
         yield from self._authorities(run, view)
+        yield from self._exemptions(run, view)
         rows = [*self._opened(run, view), *self._closed(run), *self._events(run)]
         for asset, record in rows:
             if (ministry := view.ministry.get(asset)) is not None:
@@ -149,6 +153,13 @@ class Chronicle:
                             "signers": signers,
                         },
                     )
+
+    def _exemptions(self, run: RunRecord, view: _View) -> Iterator[tuple[str, Record]]:
+        """Those of the operator's file that are about an asset of the ministry, whether in force or not."""
+        owners = {self._assets[number].name: ministry for number, ministry in sorted(view.ministry.items())}
+        for one in exemptions_of(self.store.connection, run.number):
+            if one.asset in owners:
+                yield owners[one.asset], {"kind": "exemption", **json.loads(exemption_body(one))}
 
     def _opened(self, run: RunRecord, view: _View) -> Iterator[tuple[int, Record]]:
         text, connection, key = self.store.reader.texts.text, self.store.connection, (run.number, view.number)

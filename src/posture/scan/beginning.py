@@ -61,6 +61,7 @@ def start_of(terms: Terms, plan: Plan, entries: tuple[AssetEntry, ...], at: date
         lab=terms.lab,
         authorities=terms.permitted,
         named={ministry.code: ministry.authorisations for ministry in inventory.ministries},
+        exemptions=terms.exemptions,
     )
 
 

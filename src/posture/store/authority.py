@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from posture.signatures import Authority, Seen
-from posture.store.database import connect_read, is_empty, store_error
+from posture.store.database import connect_read, hidden, is_empty, store_error
 from posture.store.records import moment
 
 SEPARATOR = "\n"  # between the names of signers, which hold none
@@ -62,9 +62,10 @@ def seen_before(path: Path) -> dict[str, Seen]:
         UsageError: the file is something else.
         StoreError: it cannot be read.
     """
-    if not path.exists():
-        return {}
-    connection = _reading(path)
+    try:
+        connection = _reading(path) if path.exists() else None
+    except OSError as fault:
+        raise hidden(path, fault) from fault
     if connection is None:
         return {}
     try:
