@@ -106,7 +106,11 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
              "ends": {"closed": 1}}
         ],
     },
-    "export": {"schema": "posture-export/1", "record": "finding", "state": "LC", "ministry": "finance", "body": {}},
+    "export": {
+        "run": "R-20261123T210000Z-4f2a", "ministry": "finance", "kind": "closed", "what": "finding",
+        "asset": "www.finance.gov.example", "asset_kind": "host", "control": "tls.hsts.policy", "subject": "",
+        "cause": "target",
+    },
 }  # fmt: skip
 
 
@@ -136,7 +140,7 @@ def test_schema_refuses_a_document_that_lacks_any_required_field(name: str) -> N
 
 def test_schema_refuses_another_documents_name() -> None:
     for name in NAMES:
-        key = "format" if name == "inventory" else "schema"
+        key = {"inventory": "format", "export": "kind"}.get(name, "schema")
         assert faults(name, DOCUMENTS[name] | {key: "posture-other/1"})
 
 
