@@ -15,7 +15,6 @@ import pytest
 from posture.errors import UsageError
 from posture.report import Report, narrow
 from posture.reporters import write_site
-from posture.scanned import Scanned
 from tests.reporters import sample
 
 pypdf = pytest.importorskip("pypdf", reason="the extra 'tests' has it: pip install 'posture[tests]'")
@@ -98,7 +97,7 @@ def test_scanned_text_fetches_nothing_and_stays_text(tmp_path: Path) -> None:
         f'<img src="{secret.as_uri()}"><link rel=attachment href="{secret.as_uri()}">'
         "}</style></svg>@import url(http://evil.test/)"
     )
-    report = small([sample.row(sample.WWW, "tls.hsts.policy", "fail", Scanned(bait))])
+    report = small([sample.row(sample.WWW, "tls.hsts.policy", "fail", bait)])
     named = replace(report, state_name='"}@page{background:url(http://evil.test/x.png)}</style><b>State')
 
     content = write_site(named, tmp_path / "site", format="pdf").read_bytes()
@@ -110,7 +109,7 @@ def test_scanned_text_fetches_nothing_and_stays_text(tmp_path: Path) -> None:
 
 
 def test_whatever_would_be_fetched_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from posture.reporters import html, pdf
+    from posture.reporters import pdf
 
     asked: list[str] = []
     page = f"<html lang=en><head><title>t</title></head><body><img alt=x src='file://{__file__}'><p>after</p></body></html>"
@@ -119,7 +118,6 @@ def test_whatever_would_be_fetched_is_refused(monkeypatch: pytest.MonkeyPatch) -
 
     assert "after" in pages(pdf.scorecard_pdf(small()))[0]
     assert asked == []
-    assert html.single_page is not pdf.single_page
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

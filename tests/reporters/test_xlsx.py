@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import openpyxl
 import pytest
+from openpyxl.cell import Cell
 
 from posture.reporters import xlsx
 from posture.reporters.xlsx import Column, Layout, Workbook
@@ -18,7 +20,7 @@ LAYOUT = Layout(
 )
 
 
-def made(path: Path, *rows: dict[str, object]) -> openpyxl.Workbook:
+def made(path: Path, *rows: Mapping[str, object]) -> openpyxl.Workbook:
     at = datetime(2026, 11, 24, 3, tzinfo=UTC)
     with Workbook(path, [LAYOUT], title="A & B", at=at, zone=ZoneInfo("America/St_Lucia"), label="TLP:RED") as book:
         book.fill("rows", rows)
@@ -30,7 +32,7 @@ def test_times_are_dates_of_the_states_clocks(tmp_path: Path) -> None:
     sheet = made(tmp_path / "b.xlsx", row)["rows"]
 
     assert [cell.value for cell in sheet[3]] == ["a", datetime(2026, 11, 23, 22, 30), datetime(2026, 11, 24), 3]
-    assert [cell.is_date for cell in sheet[3]] == [False, True, True, False]
+    assert [isinstance(cell, Cell) and cell.is_date for cell in sheet[3]] == [False, True, True, False]
 
 
 @pytest.mark.parametrize(
@@ -58,7 +60,7 @@ def test_no_row_is_said(tmp_path: Path) -> None:
 
 def test_rows_past_a_sheets_end_go_on_in_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(xlsx, "LAST_ROW", 3)
-    book = made(tmp_path / "b.xlsx", *({"text": str(number)} for number in range(5)))
+    book = made(tmp_path / "b.xlsx", *[{"text": str(number)} for number in range(5)])
 
     assert book.sheetnames == ["rows", "rows 2", "rows 3"]
     assert [row[0].value for page in book for row in page.iter_rows(min_row=3)] == ["0", "1", "2", "3", "4"]
