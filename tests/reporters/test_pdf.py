@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from posture.errors import UsageError
 from posture.report import Report, narrow
@@ -108,16 +109,19 @@ def test_scanned_text_fetches_nothing_and_stays_text(tmp_path: Path) -> None:
     assert "<img src=" in text
 
 
-def test_whatever_would_be_fetched_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whatever_would_be_fetched_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from posture.reporters import pdf
 
-    asked: list[str] = []
-    page = f"<html lang=en><head><title>t</title></head><body><img alt=x src='file://{__file__}'><p>after</p></body></html>"
+    picture = tmp_path / "picture.png"
+    Image.new("RGB", (8, 8), "red").save(picture)
+    page = f"<html lang=en><head><title>t</title></head><body><img alt=x src='{picture.as_uri()}'><p>after</p></body></html>"
     monkeypatch.setattr(pdf, "single_page", lambda report: {"x": page})
-    monkeypatch.setattr(weasyprint.urls.URLFetcher, "open", lambda self, *words: asked.append(str(words)))
 
-    assert "after" in pages(pdf.scorecard_pdf(small()))[0]
-    assert asked == []
+    (shown,) = pypdf.PdfReader(io.BytesIO(pdf.scorecard_pdf(small()))).pages
+    assert "after" in shown.extract_text()
+    assert list(shown.images) == []
+    (drawn,) = pypdf.PdfReader(io.BytesIO(weasyprint.HTML(string=page).write_pdf())).pages
+    assert list(drawn.images) != []  # it would have been there
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
