@@ -16,18 +16,20 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from posture.checks import Control, Previous
-from posture.drift import STALE_AFTER, Event, Key, subjects_behind
+from posture.drift import STALE_AFTER, Event, Key, confirmed, subjects_behind
 from posture.errors import UsageError
-from posture.judge import sentence
+from posture.exemptions import Exemption
+from posture.judge import words_of
 from posture.model import AssetKey, Finding, Outcome, Reason, Severity
 from posture.rows import EventRow, FindingRow
 from posture.scanned import Scanned, scanned
 from posture.store import Interval, RunRecord, Store, stamp
+from posture.store.beside import Beside, beside_run
 from posture.store.choice import as_of, bounds, latest_closed, resolve_run
-from posture.store.judging import compare_runs, last_looks, never_known, unknown_of_run
+from posture.store.judging import compare_runs, last_looks, never_known, trusted_before, unknown_of_run
 from posture.store.reader import was_known
 from posture.store.records import Trace
-from posture.store.timeline import first_run
+from posture.store.timeline import first_run, worst
 
 Row = dict[str, Any]
 
@@ -90,12 +92,16 @@ def state(
     at: str | None = None,
     vantage: str | None = None,
     select: Selectors | None = None,
+    exemptions: Sequence[Exemption] | None = None,
+    now: datetime | None = None,
 ) -> Row:
     """``posture-findings/1``: the current state, the state as it was known at a time, or one run alone.
 
     Args:
         run: that run only: what it answered, and what it asked and could not see.
         at: a date (its end, in the State's time zone) or a time.
+        exemptions: those of the operator's file today, for the current state; what each run had is on record.
+        now: the time as of which exemptions of the current state are in force; the run's end when left out.
 
     Raises:
         UsageError: no such run, both a run and a time, or a selector that matches nothing.
@@ -112,16 +118,19 @@ def state(
         record = latest_closed(store, vantage)
     if record is None:
         return {"schema": "posture-findings/1", "complete": False, "run": None, "findings": []}
-    return _state(store, record, select, alone=run is not None)
+    present = run is None and at is None
+    moment = (now or record.end) if present else bounds(at, record.timezone)[1] if at else record.end
+    beside = beside_run(store, record, moment, exemptions if present else None, present=present)
+    return _state(store, record, select, beside, alone=run is not None)
 
 
 def state_after(store: Store, run: RunRecord) -> Row:
     """``posture-findings/1``: the state as it was known when a run had ended."""
-    return _state(store, run, Selectors(), alone=False)
+    return _state(store, run, Selectors(), beside_run(store, run, run.end), alone=False)
 
 
-def _state(store: Store, record: RunRecord, select: Selectors, *, alone: bool) -> Row:
-    chosen = _Chosen(select, record, _View(store, record, alone))
+def _state(store: Store, record: RunRecord, select: Selectors, beside: Beside, *, alone: bool) -> Row:
+    chosen = _Chosen(select, record, _View(store, record, alone, beside))
     return {
         "schema": "posture-findings/1",
         "complete": record.state == "complete",
@@ -137,6 +146,7 @@ class _View:
     store: Store
     run: RunRecord
     alone: bool
+    beside: Beside
     timelines: Mapping[Key, list[Interval]] = field(init=False)
     known: dict[Key, Interval] = field(init=False)
     unknown: Mapping[Key, Finding] = field(init=False)
@@ -145,6 +155,7 @@ class _View:
     traces: Mapping[AssetKey, Mapping[tuple[str, str], Trace]] = field(init=False)
     starts: Mapping[int, datetime] = field(init=False)
     ministries: Mapping[AssetKey, str] = field(init=False)
+    flapping: Mapping[Key, tuple[int, int]] = field(init=False)
 
     def __post_init__(self) -> None:
         reader, run = self.store.reader, self.run
@@ -158,6 +169,7 @@ class _View:
         else:
             self.silent = last_looks(reader, run, self.store.shipped)
             self.unknown = never_known(self.silent, self.known)
+        self.flapping = {} if self.alone else reader.flapping(run, {key: self.timelines[key] for key in self.known})
         self.seen = reader.last_seen(run, {key: self.timelines[key] for key in self.known})
         self.traces = reader.traces(run)
         self.starts = {one.number: one.started_at for one in reader.runs(run.vantage)}
@@ -180,7 +192,7 @@ class _View:
             "confidence": str(finding.confidence),
             "tag": finding.tag,
             "args": scanned(finding.args),
-            "message": _sentence(finding, self.store.shipped),
+            "message": words_of(finding, self.store.shipped),
             "reason": str(finding.reason) if finding.reason else None,
             "code": finding.code,
             "authorisation": finding.authorisation,
@@ -193,9 +205,16 @@ class _View:
             "last_seen": stamp(seen.end) if seen else None,
             "stale": bool(seen and self.run.end - seen.end > STALE_AFTER),
             "facts": _digest(traces),
-            "exemption": finding.exemption,
+            "exemption": self.beside.exemption(key, finding.outcome),
             "unseen": self._unseen(key) if span else None,
+            "dispute": self.beside.dispute(key),
+            "unstable": self._worst(key) if key in self.flapping else None,
         }
+
+    def _worst(self, key: Key) -> dict[str, str]:
+        """What a flapping finding is scored as."""
+        finding = worst(self.timelines[key], self.flapping[key][1]).finding
+        return {"outcome": str(finding.outcome), "severity": str(finding.severity)}
 
     def _unseen(self, key: Key) -> str | None:
         """Why the newest look could not renew what is known; None when it did, or when nobody looked."""
@@ -227,16 +246,6 @@ def _digest(traces: Iterable[Trace]) -> str | None:
     if len(digests) > 1:
         return "sha256:" + hashlib.sha256("\n".join(digests).encode()).hexdigest()
     return digests[0] if digests else None
-
-
-def _sentence(finding: Finding, shipped: Mapping[str, Control]) -> Scanned:
-    """A control that this release no longer ships has no sentence; its tag stays."""
-    control = shipped.get(finding.control)
-    if finding.outcome is not Outcome.UNKNOWN and (
-        control is None or (finding.tag not in control.tags and finding.tag != "NOTHING_THERE")
-    ):
-        return Scanned(f"{finding.tag or finding.outcome} (this release has no words for it).")
-    return sentence(finding, shipped)
 
 
 @dataclass(slots=True)
@@ -344,14 +353,15 @@ def compare(
     vantage: str | None = None,
     ministries: Sequence[str] = (),
 ) -> Row:
-    """``posture-drift/1`` between two complete runs of one vantage. ``previous`` is the complete run before ``to_run``.
+    """``posture-drift/1`` between two complete runs of one vantage. ``previous`` is the complete run before ``to_run``
+    that is not suspect: what a suspect run saw counts when the next one confirms it.
 
     Raises:
         UsageError: no such run, not complete, not of one vantage, or in the wrong order.
     """
     after = resolve_run(store, to_run, vantage=vantage, complete=True)
     if from_run == "previous":
-        before = _complete_before(store, after)
+        before = trusted_before(store.reader, after)
         if before is None:
             raise UsageError(f"no complete run before {after.id} to compare with. Scan again, or see 'posture runs'.")
     else:
@@ -381,29 +391,29 @@ def latest_drift(store: Store, vantage: str | None = None, *, until: RunRecord |
     looked = store.reader.runs(until.vantage if until else vantage)
     newest = until.number if until else float("inf")
     after = next((run for run in looked if run.state == "complete" and run.number <= newest), None)
-    before = _complete_before(store, after) if after else None
+    before = trusted_before(store.reader, after) if after else None
     return _drift_document(store, before, after, ()) if before and after else None
 
 
-def _complete_before(store: Store, run: RunRecord) -> RunRecord | None:
-    earlier = store.reader.runs(run.vantage)
-    return next((one for one in earlier if one.state == "complete" and one.number < run.number), None)
-
-
 def _drift_document(store: Store, before: RunRecord, after: RunRecord, ministries: Sequence[str]) -> Row:
-    events, suspect = compare_runs(store.reader, before, after, store.shipped)
+    events, why = compare_runs(store.reader, before, after, store.shipped)
     entries = {**store.reader.entries(before.number), **store.reader.entries(after.number)}
-    rows = [_event_row(event, entries[event.finding.asset].ministry, store.shipped) for event in events]
+    again = store.reader.second_looks(after.number)
+    rows = [
+        _event_row(event, entries[event.finding.asset].ministry, store.shipped, confirmed(event, again, store.shipped))
+        for event in events
+    ]
     return {
         "schema": "posture-drift/1",
         "from": before.document(),
         "to": after.document(),
-        "suspect": suspect,
+        "suspect": bool(why),
+        "doubts": list(why),
         "events": [row for row in rows if not ministries or row["ministry"] in ministries],
     }
 
 
-def _event_row(event: Event, ministry: str, shipped: Mapping[str, Control]) -> EventRow:
+def _event_row(event: Event, ministry: str, shipped: Mapping[str, Control], stood: bool | None) -> EventRow:
     return {
         "kind": event.kind,
         "ministry": ministry,
@@ -417,6 +427,7 @@ def _event_row(event: Event, ministry: str, shipped: Mapping[str, Control]) -> E
         "between": [stamp(event.between[0]), stamp(event.between[1])],
         "message": _event_message(event, shipped),
         "initial": event.initial,
+        "confirmed": stood,
     }
 
 
@@ -433,7 +444,7 @@ def _event_message(event: Event, shipped: Mapping[str, Control]) -> Scanned:
     if event.kind in ("unknown", "stale") and event.finding.outcome is not Outcome.UNKNOWN:
         return Scanned("Could not see; the last known answer stays.")
     if event.kind == "fixed" and event.finding.tag and _was_open(event.finding, shipped):
-        return "No longer so: " + _sentence(event.finding, shipped)
-    words = _sentence(event.finding, shipped)
+        return "No longer so: " + words_of(event.finding, shipped)
+    words = words_of(event.finding, shipped)
     prefix = {"policy_changed": "By the new policy: ", "tool_changed": "By the new rules of this release: "}
     return prefix.get(event.kind, "") + words

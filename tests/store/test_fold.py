@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from posture.checks import Reference
-from posture.facts import PortsFacts
+from posture.checks import Case, Reference
+from posture.facts import PortsFacts, TlsFacts
 from posture.facts.service import PortAnswer
-from posture.model import AbsentCause, Answer, AssetKey, Observed, Outcome, Reason
+from posture.model import AbsentCause, Answer, AssetKey, Observed, Outcome, Reason, Verdict
 from posture.store import RunRecord, ScoreRow, Store
-from tests.store import ADDRESS, CONTROLS, HTTPS, SITE, T0, TELNET, World, absent, policy, said, silence, site, tls
+from tests.store import ADDRESS, CONTROLS, DAY, HTTPS, SITE, T0, TELNET, World, absent, policy, said, silence, site, tls
 
+THERE = site(1).key
 OTHER = "198.51.100.8:443/tcp"
 MX = "mx:mail.finance.gov.example:25"
 
@@ -240,7 +242,6 @@ def test_a_silent_asset_is_judged_by_the_new_policy_from_its_old_facts(world: Wo
 def test_another_version_of_a_rule_is_a_change_of_the_tool(world: World) -> None:
     from dataclasses import replace
 
-    from posture.checks import Case
     from posture.model import Verdict
 
     def newer(case: Case) -> Verdict:
@@ -342,3 +343,20 @@ def test_datasette_finds_plain_names(world: World) -> None:
             "SELECT ministry, asset, control, outcome, severity, tag FROM current_findings WHERE control = 't.cert'"
         ).fetchone()
     assert row == ("finance", SITE.name, "t.cert", "fail", "high", "BAD")
+
+
+def test_a_silent_assets_old_age_is_not_the_new_policys_doing(tmp_path: Path) -> None:
+    """Its answer is judged as of the day it was given: judged as of today, the new policy would seem to have failed it."""
+
+    def ageing(case: Case) -> Verdict:
+        late = case.at >= T0 + DAY
+        return Verdict("BAD" if late else "GOOD", {"name": case.need(TlsFacts).name})
+
+    control = CONTROLS["t.cert"]
+    rules = {**CONTROLS, "t.cert": replace(control, rule=replace(control.rule, judge=ageing))}
+    world = World(tmp_path / "posture.db", controls=rules)
+    world.scan({(SITE, "tls", HTTPS): tls("a"), (THERE, "tls", HTTPS): tls("b")})
+    world.scan({(SITE, "tls", HTTPS): silence(), (THERE, "tls", HTTPS): tls("b")})
+    world.policy = policy(strict=1)
+    closed = world.scan({(SITE, "tls", HTTPS): silence(), (THERE, "tls", HTTPS): tls("b")})
+    assert [one for one in closed.events if one.kind == "policy_changed"] == []

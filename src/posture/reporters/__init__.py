@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, TextIO
 
 from posture.errors import UsageError
 from posture.reporters.csv import write_csv
-from posture.reporters.documents import Row, shape_of
+from posture.reporters.documents import shape_of
 from posture.reporters.json import write_json, write_jsonl
 from posture.reporters.markdown import write_markdown
+from posture.reporters.shapes import Row
 from posture.reporters.terminal import write_table
 
 if TYPE_CHECKING:

@@ -66,6 +66,11 @@ class Texts:
         self._numbers.clear()
         self._texts.clear()
 
+    def trim(self, most: int) -> None:
+        """Forgets all when more texts than this are remembered, so that a long walk stays small."""
+        if len(self._numbers) + len(self._texts) > most:
+            self.forget()
+
     def _find(self, text: str) -> int | None:
         row = self._connection.execute("SELECT id FROM text_value WHERE value = ?", (text,)).fetchone()
         return int(row[0]) if row else None

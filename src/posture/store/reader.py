@@ -11,11 +11,12 @@ from functools import cache
 from typing import Any
 
 from posture.checks import Reference
-from posture.drift import Judged, Key, Probed
+from posture.drift import FLAP_WINDOW, FLAPPING, Judged, Key, Probed
 from posture.model import AssetKey, Finding, Reason, Unobserved
 from posture.policy import Policy, parse_policy
 from posture.store.answers import Texts, answer_from, entry_from, finding_from, get_blob
 from posture.store.bitmap import Bitmap
+from posture.store.past import Pasts
 from posture.store.records import (
     OUTCOMES,
     SEVERITIES,
@@ -27,7 +28,7 @@ from posture.store.records import (
     Trace,
     moment,
 )
-from posture.store.timeline import fixed_once, flips
+from posture.store.timeline import fixed_once, flips, last_mended, turns
 
 _RUN = """SELECT run.id, run.name, state_code, timezone, vantage, started_at, ended_at, run.state, selectors, controls,
   judgement_id, judgement.policy, policy_sha256, rules_sha256, tool, inventory_sha256, authorisation_sha256, lab, suspect
@@ -40,6 +41,7 @@ class Reader:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._reference: tuple[tuple[int | None, int], Reference] = ((None, 0), Reference())
         self.texts = Texts(connection)
 
     # ---- runs and what they were bound to
@@ -65,10 +67,15 @@ class Reader:
         """The dated tables that a run was judged by."""
         query = "SELECT roots_blob, roots_private FROM run WHERE id = ?"
         blob, private = self._connection.execute(query, (run.number,)).fetchone()
+        if self._reference[0] != (blob, private):  # most runs share one trust store, which is large
+            self._reference = ((blob, private), self._read_reference(blob, private=bool(private)))
+        return self._reference[1]
+
+    def _read_reference(self, blob: int | None, *, private: bool) -> Reference:
         if blob is None:
-            return Reference(private_roots=bool(private))
+            return Reference(private_roots=private)
         sha256 = self._connection.execute("SELECT sha256 FROM blob WHERE id = ?", (blob,)).fetchone()[0]
-        return Reference(get_blob(self._connection, blob), f"sha256:{sha256.hex()}", bool(private))
+        return Reference(get_blob(self._connection, blob), f"sha256:{sha256.hex()}", private)
 
     # ---- assets
 
@@ -147,23 +154,31 @@ class Reader:
             found[assets[asset]][probe, self.texts.text(subject)] = stored
         return found
 
+    def pasts(self, vantage: str) -> Pasts:
+        """Everything that was ever answered at a vantage, asset by asset."""
+        return Pasts(self._connection, self.texts, vantage)
+
     def _as_of(self, select: str, run: RunRecord) -> Iterator[tuple[Any, ...]]:
         return self._connection.execute(select + _AS_OF, (self.texts.known(run.vantage), run.number, run.number))
 
     # ---- findings
 
-    def timelines(self, run: RunRecord) -> dict[Key, list[Interval]]:
+    def timelines(self, run: RunRecord, *, judgement: int | None = None) -> dict[Key, list[Interval]]:
         """Every finding ever made at the run's vantage up to that run, by key, oldest first.
 
         An interval that ended after the run is open again in this view.
+
+        Args:
+            judgement: what was judged again under it, instead of what the runs themselves were told.
         """
         assets, controls = self.assets(), self.controls()
         ministries = {key: entry.ministry for key, entry in self._entries_ever(run.number).items()}
         found: dict[Key, list[Interval]] = defaultdict(list)
         rows = self._connection.execute(
             "SELECT asset_id, control_id, subject_id, from_run, to_run, judgement_id, outcome, severity, body_id, cause, "
-            "end_cause FROM finding WHERE vantage_id = ? AND live AND from_run <= ? ORDER BY from_run",
-            (self.texts.known(run.vantage), run.number),
+            "end_cause FROM finding WHERE vantage_id = ? AND live = ? AND ? IN (0, judgement_id) AND from_run <= ? "
+            "ORDER BY from_run",
+            (self.texts.known(run.vantage), judgement is None, judgement or 0, run.number),
         )
         for asset, control, subject, since, until, judgement, outcome, severity, body, cause, end_cause in rows:
             key = (assets[asset], controls[control], self.texts.text(subject))
@@ -190,6 +205,11 @@ class Reader:
             (run,),
         )
         return {AssetKey(name, kind): entry_from(AssetKey(name, kind), code, body) for name, kind, code, body in rows}
+
+    def subjects(self) -> list[str]:
+        """Every subject that a finding was ever about."""
+        query = "SELECT value FROM text_value WHERE id IN (SELECT subject_id FROM finding)"
+        return [text for (text,) in self._connection.execute(query)]
 
     # ---- coverage
 
@@ -253,7 +273,7 @@ class Reader:
         place = {asset: bit for bit, asset in bits.items()}
         looks = self.looks(run.number)
         known = {key: spans[-1].finding for key, spans in timelines.items() if spans[-1].until is None}
-        recent = [one.number for one in self._until(run)]
+        ends = {one.number: one.end for one in self._until(run)}
         return Judged(
             at=run.end,
             known=known,
@@ -268,9 +288,45 @@ class Reader:
             unknown=unknown,
             ended={key: spans[-1].end_cause or "scope" for key, spans in timelines.items() if spans[-1].until},
             fixed_once={key for key, spans in timelines.items() if fixed_once(spans)},
-            flips={key: count for key, spans in timelines.items() if (count := flips(spans, recent))},
+            mended={
+                key: ends[number]
+                for key, spans in timelines.items()
+                if len(spans) > 1 and (number := last_mended(spans)) is not None and number in ends
+            },
+            flips={key: count for key, (count, _) in self.flapping(run, timelines).items()},
             probes=self.coverage(run),
         )
+
+    def flapping(self, run: RunRecord, timelines: Mapping[Key, list[Interval]]) -> dict[Key, tuple[int, int]]:
+        """What changed too often of late: how often within its window, and the run that the window begins with."""
+        wanted = {
+            key for key, spans in timelines.items() if len(spans) >= FLAPPING // 2 and len(turns(spans)) >= FLAPPING
+        }
+        found: dict[Key, tuple[int, int]] = {}
+        for key, answered in self._answered_runs(run, wanted, timelines).items():
+            count = flips(timelines[key], answered)
+            if count >= FLAPPING:
+                found[key] = (count, answered[:FLAP_WINDOW][-1])
+        return found
+
+    def _answered_runs(
+        self, run: RunRecord, keys: Collection[Key], timelines: Mapping[Key, list[Interval]]
+    ) -> dict[Key, list[int]]:
+        """The last ``FLAP_WINDOW`` runs that knew the answer to each key, newest first."""
+        found: dict[Key, list[int]] = {key: [] for key in keys}
+        place = {asset: bit for bit, asset in self.bits().items()} if keys else {}
+        changed = {key: turns(timelines[key]) for key in keys}
+        pending = set(keys)
+        for one in self._until(run) if keys else ():
+            looks = self.looks(one.number)
+            for key in pending:
+                # The port that is closed is in no list of what was known; that it closed was seen.
+                if one.number in changed[key] or was_known(looks, place.get(key[0], -1), key):
+                    found[key].append(one.number)
+            pending = {key for key in pending if len(found[key]) < FLAP_WINDOW}
+            if not pending:
+                break
+        return found
 
     def _until(self, run: RunRecord) -> list[RunRecord]:
         """The vantage's closed runs up to this one, which may just be closing; newest first."""
@@ -317,6 +373,17 @@ class Reader:
             else:
                 answer, digest = answer_from(get_blob(self._connection, blob), moment(at))
                 yield question, StoredAnswer(answer, run, digest, authorisation)
+
+    def second_looks(self, run: int) -> dict[tuple[AssetKey, str], dict[str, str]]:
+        """What second looks in a run said of what the first had seen, by asset and probe, then subject."""
+        found: dict[tuple[AssetKey, str], dict[str, str]] = defaultdict(dict)
+        rows = self._connection.execute(
+            "SELECT name, kind, probe, subject, said FROM second_look JOIN asset ON asset.id = asset_id WHERE run_id = ?",
+            (run,),
+        )
+        for name, kind, probe, subject, said in rows:
+            found[AssetKey(name, kind), probe][subject] = said
+        return found
 
     def events(self, run: RunRecord) -> list[dict[str, Any]]:
         """What was noted at a run's end."""

@@ -38,6 +38,7 @@ class Malformed(ValueError):
     """The bytes are not a certificate, or a part of it cannot be read."""
 
 
+@lru_cache(maxsize=64)  # the rules of one asset read the same few again and again
 def certificate(der: bytes) -> x509.Certificate:
     """Raises Malformed."""
     try:
