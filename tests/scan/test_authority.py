@@ -210,6 +210,16 @@ def test_what_remembers_may_be_absent_empty_or_something_else(tmp_path: Path) ->
         seen_before(other)
 
 
+def test_where_nobody_can_look_there_is_no_bug(tmp_path: Path) -> None:
+    """A name that no file system takes: whether there is a file cannot even be asked."""
+    nowhere = tmp_path / ("n" * 300)
+
+    with pytest.raises(StoreError, match="cannot be looked at: File name too long"):
+        seen_before(nowhere)
+    with pytest.raises(StoreError, match="cannot be looked at: File name too long"):
+        connect_read(nowhere)
+
+
 # ---- the scorecard says so
 
 
