@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from posture.errors import NothingToScan, UsageError
+from posture.errors import NothingToScan, StoreError, UsageError
 from posture.inventory import load_inventory
 from posture.inventory.statement import statement
 from posture.plan import Plan, Selection
