@@ -106,7 +106,7 @@ class Report:
     """``run`` and ``events`` as in the published JSON; ``drift`` is None when there is nothing to compare with.
 
     ``state_score`` is None in a report narrowed to some ministries. ``at`` is when it was written; ``as_of`` the
-    past time of which it tells, None for the present.
+    past time of which it tells, None for the present. ``checkpoint`` is the signed note of the ledger over the run, "".
     """
 
     state: str
@@ -128,6 +128,7 @@ class Report:
     complete: bool = True
     tlp: str = TLP_DEFAULT
     as_of: datetime | None = None
+    checkpoint: str = ""
 
     @property
     def is_narrowed(self) -> bool:
@@ -349,6 +350,7 @@ def scorecard_document(report: Report) -> dict[str, Any]:
         "policy": report.policy,
         "policy_sha256": report.policy_digest,
         "catalogue": report.catalogue_digest,
+        "checkpoint": report.checkpoint or None,
         "model": "posture-score/1",
         "score": None if report.state_score is None else score_document(report.state_score),
         "ministries": [

@@ -27,6 +27,7 @@ MARKS = ("<script>alert(1)</script>", "=cmd|' /C calc'!A0", "$(id) `id` ; DROP T
 WRITTEN_BY_US = {"html", "head", "meta", "title", "style", "body", "a", "header", "div", "p", "span", "main", "article"}
 WRITTEN_BY_US |= {
     "nav",
+    "pre",
     "h1",
     "h2",
     "h3",

@@ -21,6 +21,8 @@ from posture.checks.rule import Rule
 from posture.drift import key_of
 from posture.facts import PortsFacts, TlsFacts
 from posture.judge import Docket, judge
+from posture.keys import OperatorKey
+from posture.ledger.log import seal
 from posture.model import (
     Absent,
     AbsentCause,
@@ -159,6 +161,7 @@ class World:
     policy: Policy = field(default_factory=policy)
     controls: Mapping[str, Control] = field(default_factory=lambda: CONTROLS)
     day: int = 0
+    key: OperatorKey | None = None  # who signs the ledger; nobody by default
 
     def open(self, *, write: bool = True) -> Store:
         return Store.open(self.path, write=write, shipped=self.controls)
@@ -200,7 +203,9 @@ class World:
         at = start.started_at + timedelta(minutes=5)
         seen = {question: replace(answer, at=at) for question, answer in answers.items()}
         run.settle_all((question, answer, "lc-2026-001") for question, answer in seen.items())
-        closed = run.close(self.judged(run, start), state, start.started_at + timedelta(minutes=10))
+        ended, key = start.started_at + timedelta(minutes=10), self.key
+        sealing = None if key is None else lambda opened: seal(opened, key, ended)
+        closed = run.close(self.judged(run, start), state, ended, seal=sealing)
         self.day += 1
         return closed
 

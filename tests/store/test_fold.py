@@ -187,7 +187,8 @@ def test_an_interrupted_run_keeps_its_answers_and_feeds_neither_drift_nor_scores
         start = world.start(cert(tls("good")) | cert(tls("good"), OTHER))
         run = store.begin(start)
         run.settle(SITE, "tls", HTTPS, tls("good"))
-        closed = run.close(world.judged(run, start), state, T0, {"finance": ScoreRow(500, 400, 600, 1000, "C")})
+        scores = {"finance": ScoreRow(500, 400, 600, 1000, "C")}
+        closed = run.close(world.judged(run, start), state, T0, scores=lambda _run: scores)
     assert not closed.events
     assert count(world, "score") == count(world, "event") == 0
     assert known(world)["t.cert", HTTPS] is Outcome.PASS
@@ -209,8 +210,8 @@ def test_scores_of_a_complete_run_are_kept(world: World) -> None:
         start = world.start(cert(tls("good")))
         run = store.begin(start)
         run.settle(SITE, "tls", HTTPS, tls("good"))
-        run.close(world.judged(run, start), "complete", T0, {"": ScoreRow(None, None, None, 0, "?")})
-        store.record_scores(run.run, {"finance": ScoreRow(912, 900, 950, 1000, "A")})
+        scores = {"": ScoreRow(None, None, None, 0, "?"), "finance": ScoreRow(912, 900, 950, 1000, "A")}
+        run.close(world.judged(run, start), "complete", T0, scores=lambda closed: scores if closed.closed else {})
     assert count(world, "score") == 2
 
 

@@ -51,7 +51,8 @@ from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 
-from posture.keys import PublicKey
+from posture.keys import OperatorKey, PublicKey
+from posture.ledger.entry import succession
 from posture.net.decisions import Closing, Decision
 from posture.scope import Grant
 from posture.stop import Order
@@ -177,6 +178,35 @@ def checkpoint_fields(head: Head, key: PublicKey, signature: bytes) -> Fields:
         "key": key.openssh,
         "signature": base64.b64encode(signature).decode("ascii"),
     }
+
+
+def rotation_fields(old: OperatorKey, new: OperatorKey, at: str) -> Fields:
+    """A change of the operator's key, signed by both."""
+    message = succession(old.public, new.public, at)
+    return {
+        "old": old.public.openssh,
+        "new": new.public.openssh,
+        "by_old": base64.b64encode(old.sign(message)).decode("ascii"),
+        "by_new": base64.b64encode(new.sign(message)).decode("ascii"),
+    }
+
+
+def checked_rotation(line: bytes) -> tuple[PublicKey, PublicKey]:
+    """(former key, key that signs from here on).
+
+    Raises:
+        BadCheckpoint: it is not whole, or not signed by both.
+    """
+    try:
+        said = json.loads(line)
+        old, new = PublicKey.parse(said["old"]), PublicKey.parse(said["new"])
+        by_old, by_new = (base64.b64decode(said[name], validate=True) for name in ("by_old", "by_new"))
+        message = succession(old, new, str(said["at"]))
+    except (ValueError, KeyError, TypeError, binascii.Error):
+        raise BadCheckpoint("is no whole change of the key") from None
+    if not old.verifies(by_old, message) or not new.verifies(by_new, message):
+        raise BadCheckpoint("is a change of the key that is not signed by both keys")
+    return old, new
 
 
 class BadCheckpoint(Exception):

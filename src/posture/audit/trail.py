@@ -27,6 +27,7 @@ from posture.audit.records import (
     decision_fields,
     one_spelling,
     order_fields,
+    rotation_fields,
     signed_message,
     stamp,
     written,
@@ -177,6 +178,19 @@ class AuditTrail:
             self._note_orders()
             self._append("close", closing_fields(record, closing), closing.at)
             self._sign_when_due()
+
+    def sealed(self, size: int, root: bytes) -> None:
+        """Where the history's ledger stands: so many entries under that root. Raises AuditError."""
+        self._append("ledger", {"run": self.run, "size": size, "root": root.hex()})
+
+    def rotated(self, new: OperatorKey) -> None:
+        """From here on ``new`` signs; what was written before is signed by the former key first. Raises AuditError."""
+        if self._unsigned:
+            self.checkpoint()
+        at = self._clock()
+        self._append("rotation", rotation_fields(self._key, new, stamp(at)), at)
+        self._key = new
+        self.checkpoint()
 
     def end(self, state: str) -> None:
         """The scan ended so; everything is signed and on disk. Raises AuditError."""

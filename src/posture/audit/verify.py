@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from posture.audit.chain import Broken, Chain
-from posture.audit.records import BadCheckpoint, Head, checked_checkpoint
+from posture.audit.records import BadCheckpoint, Head, checked_checkpoint, checked_rotation
 from posture.keys import PublicKey
 
 
@@ -18,9 +18,9 @@ class Survey:
     """What a whole trail holds.
 
     ``head`` is its last record, ``before`` what its first one follows (seq 0: it is the first trail of its database);
-    ``signed`` the last record that a checkpoint signs; ``key`` whose checkpoints they all are. ``allowed`` and
-    ``refused`` count decisions, ``open`` the allowed ones without a closing. ``loose`` and ``unended`` are what a crash
-    left at the very end, ``tears`` those recorded since.
+    ``signed`` the last record that a checkpoint signs; ``key`` whose the last checkpoints are, ``former`` whose those before.
+    ``allowed`` and ``refused`` count decisions, ``open`` the allowed ones without a closing. ``loose`` and ``unended``
+    are what a crash left at the very end, ``tears`` those recorded since.
     """
 
     head: Head
@@ -34,6 +34,7 @@ class Survey:
     checkpoints: int = 0
     signed: int = 0
     key: PublicKey | None = None
+    former: list[PublicKey] = field(default_factory=list)
     tears: int = 0
     loose: bytes = b""
     unended: bool = False
@@ -45,11 +46,18 @@ class Survey:
 
 @dataclass(slots=True)
 class Signatures:
-    """``key``: whose the checkpoints are, all of them; ``count`` of them; ``signed``: the last record that one signs."""
+    """``keys``: whose the checkpoints are, each but the first handed over to by the one before; ``count`` of them;
+    ``signed``: the last record that one signs; ``first``: number and line of the first one."""
 
-    key: PublicKey | None = None
+    keys: list[PublicKey] = field(default_factory=list)
     count: int = 0
     signed: int = 0
+    first: tuple[int, int] = (0, 0)
+
+    @property
+    def key(self) -> PublicKey | None:
+        """Whose the next one must be."""
+        return self.keys[-1] if self.keys else None
 
 
 def proved(
@@ -65,14 +73,19 @@ def proved(
     number = 0
     for number, seq, line in chain:
         if b'"kind":"checkpoint"' in line:
-            _check_signature(signatures, chain, number, line, signer)
+            _check_signature(signatures, chain, number, line)
+        elif b'"kind":"rotation"' in line:
+            _check_rotation(signatures, chain, number, line)
         if seq == wanted and chain.head != remembered:
             raise Broken(seq, number, "is another than the one that the database remembers: this is not its trail")
         yield number, seq, line
     if remembered:
         _must_contain(chain.head, chain.before, remembered, number)
-    if signer and signatures.key is None:
+    if signer and not signatures.count:
         raise Broken(chain.head.seq, number, "is the last, and no checkpoint signs it or any before it")
+    if signer and signer not in {key.fingerprint for key in signatures.keys}:
+        signers = ", then ".join(key.fingerprint for key in signatures.keys)
+        raise Broken(*signatures.first, f"is signed by {signers}, not by {signer}")
 
 
 def survey(stream: BinaryIO, *, remembered: Head | None = None, signer: str | None = None) -> Survey:
@@ -81,7 +94,7 @@ def survey(stream: BinaryIO, *, remembered: Head | None = None, signer: str | No
     Args:
         stream: the file, at its beginning.
         remembered: a head kept elsewhere, which the trail must still contain.
-        signer: the fingerprint that every checkpoint must be by.
+        signer: the fingerprint of a key that the checkpoints must be by, itself or those that follow it by succession.
 
     Raises:
         Broken: at the first record that fails.
@@ -112,11 +125,12 @@ def survey(stream: BinaryIO, *, remembered: Head | None = None, signer: str | No
     found.head, found.before, found.open = chain.head, chain.before, len(open_decisions)
     found.last_at = at_of(line)
     found.key, found.checkpoints, found.signed = signatures.key, signatures.count, signatures.signed
+    found.former = signatures.keys[:-1]
     found.tears, found.loose, found.unended = chain.tears, chain.loose, chain.unended
     return found
 
 
-def _check_signature(signatures: Signatures, chain: Chain, number: int, line: bytes, signer: str | None) -> None:
+def _check_signature(signatures: Signatures, chain: Chain, number: int, line: bytes) -> None:
     seq, before = chain.head.seq, chain.preceding
     try:
         key = checked_checkpoint(line, before)
@@ -124,10 +138,24 @@ def _check_signature(signatures: Signatures, chain: Chain, number: int, line: by
         raise Broken(seq, number, str(fault)) from None
     if signatures.key is not None and key != signatures.key:
         raise Broken(seq, number, f"is signed by another key than those before it, {key.fingerprint}")
-    if signer is not None and key.fingerprint != signer:
-        raise Broken(seq, number, f"is signed by {key.fingerprint}, not by {signer}")
-    signatures.key, signatures.signed = key, before.seq
+    if not signatures.keys:
+        signatures.keys.append(key)
+    if not signatures.count:
+        signatures.first = seq, number
+    signatures.signed = before.seq
     signatures.count += 1
+
+
+def _check_rotation(signatures: Signatures, chain: Chain, number: int, line: bytes) -> None:
+    try:
+        old, new = checked_rotation(line)
+    except BadCheckpoint as fault:
+        raise Broken(chain.head.seq, number, str(fault)) from None
+    if signatures.key is not None and old != signatures.key:
+        raise Broken(
+            chain.head.seq, number, f"hands over from another key than that of the checkpoints, {old.fingerprint}"
+        )
+    signatures.keys = [*(signatures.keys or [old]), new]
 
 
 def _must_contain(head: Head, before: Head, remembered: Head, number: int) -> None:

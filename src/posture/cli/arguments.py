@@ -19,6 +19,7 @@ GLOBAL_OPTIONS = {
     "--verbose": False,
     "-v": False,
 }
+HISTORY = "--history"
 _CLUSTER = re.compile("-[qv]{2,}")  # -vv
 
 
@@ -26,7 +27,7 @@ def hoist(arguments: Sequence[str]) -> list[str]:
     """The arguments with every global option first; what follows ``--`` stays where it is."""
     front: list[str] = []
     rest: list[str] = []
-    words = iter(arguments)
+    words = iter(_with_history(arguments))
     for word in words:
         name, equals, _ = word.partition("=")
         if word == "--":
@@ -43,3 +44,13 @@ def hoist(arguments: Sequence[str]) -> list[str]:
         else:
             front.append(word)
     return front + rest
+
+
+def _with_history(arguments: Sequence[str]) -> list[str]:
+    """``verify --db`` without a value names the history that every other command would read."""
+    words = list(arguments)
+    if "verify" in words and "--db" in words[words.index("verify") :]:
+        place = words.index("--db", words.index("verify"))
+        if place + 1 == len(words) or words[place + 1].startswith("-"):
+            words[place] = HISTORY
+    return words

@@ -1,4 +1,4 @@
-"""Evidence of what was sent: audit show, verify."""
+"""Evidence of what was sent: audit show."""
 
 from __future__ import annotations
 
@@ -36,23 +36,3 @@ def audit_show(
     from posture.cli.audit_reading import show_audit
 
     return show_audit(settings_of(ctx), asset, address, at, window, trail, output)
-
-
-@app.command(
-    rich_help_panel=EVIDENCE,
-    short_help="Is the evidence whole, and whose is it?",
-    epilog="Example: posture verify --audit posture.db.audit.jsonl --key SHA256:FINGERPRINT",
-)
-def verify(
-    trail: Annotated[Path | None, typer.Option("--audit", metavar="FILE", help="An audit trail.")] = None,
-    key: Annotated[
-        str | None, typer.Option("--key", metavar="KEY|FINGERPRINT", help="Whose signature is expected.")
-    ] = None,
-) -> Result:
-    """Check an audit trail: every record follows from the one before, every signature is good. Exit 1 names what fails."""
-    from posture.cli.audit_reading import verify_audit
-    from posture.errors import UsageError
-
-    if trail is None:
-        raise UsageError("nothing was named to verify. Name an audit trail: --audit posture.db.audit.jsonl.")
-    return verify_audit(trail, key)

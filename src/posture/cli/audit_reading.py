@@ -156,6 +156,7 @@ def _facts(found: Survey, remembered: Head | None, doubt: str) -> list[str]:
     facts.append(("checkpoints", f"{found.checkpoints}{_unsigned(found)}"))
     if found.key:
         facts.append(("signed by", found.key.fingerprint))
+    facts += [("before", f"{key.fingerprint}, which handed over to it") for key in found.former]
     if found.before.seq:
         facts.append(("follows", f"record {found.before.seq} of an older trail, {found.before.hash}"))
     if remembered:

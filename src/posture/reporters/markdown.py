@@ -67,6 +67,9 @@ def _scorecard(report: Report) -> Iterator[str]:
         f"Run {markdown(report.run.get('id'))} · {markdown(report.run.get('tool'))} · {markdown(report.policy)} · "
         f"catalogue {report.catalogue_digest} · {report.at:%Y-%m-%d %H:%M} UTC · {report.tlp}"
     )
+    if report.checkpoint:
+        yield from ("", "Checkpoint: what this report stands on, signed. Keep it.", "")
+        yield from (f"    {line}" for line in report.checkpoint.splitlines())
 
 
 def _sentence(score: Score) -> str:

@@ -12,6 +12,7 @@ from posture.checks import catalogue
 from posture.config import Config
 from posture.errors import UsageError
 from posture.inventory.records import Asset, Inventory, Ministry, Operator, State
+from posture.ledger.log import checkpoint_of
 from posture.policy import load_policy, parse_policy
 from posture.report import Report, assemble
 from posture.store import RunRecord, Store
@@ -82,7 +83,8 @@ def report_of(
         recorded = store.reader.policy(last)
         inventory = _who_is_who(store, last, config.inventory, inventory, then=at is not None)
         authorities = authority_of(store.connection, last.number)
-    return assemble(
+        signed = checkpoint_of(store.connection, last)
+    report = assemble(
         inventory,
         document,
         parse_policy(recorded.body) if recorded else load_policy(),
@@ -93,3 +95,4 @@ def report_of(
         previous=before["findings"] if before else None,
         authorities=authorities,
     )
+    return replace(report, checkpoint=signed.note if signed else "")

@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from posture import history
-from posture.audit import AuditTrail
 from posture.checks import catalogue
 from posture.drift import Key, changed_subjects
 from posture.engine.local import run as run_tasks
 from posture.errors import NothingToScan
+from posture.ledger import Checkpoint
+from posture.ledger.log import seal
 from posture.model import Absent, AbsentCause, Answer, Finding, Reason, Unobserved
 from posture.net.broker import Broker
 from posture.net.governor import Governor
@@ -31,10 +32,10 @@ from posture.scan.ended import Ended
 from posture.scan.interruption import Interruption, interruptible, unless
 from posture.scan.stopping import is_stopped, must_not_be_stopped, watched, what_was_stopped
 from posture.scan.terms import Terms
-from posture.scan.trail import on_record
+from posture.scan.trail import Recording, on_record
 from posture.scan.vantage import limited_by, port_25_is_blocked
 from posture.scorecard import ScoredAsset, Standing, scorecard
-from posture.store import OpenRun, Question, ScoreRow, Store
+from posture.store import Closed, OpenRun, Question, ScoreRow, Store
 from posture.store.contacts import ContactLedger
 from posture.task import Task
 
@@ -98,7 +99,7 @@ async def scan(
                 start = start_of(terms, plan, entries_of(store, terms, plan), started_at)
                 run = open_run(store, replace(start, id=recording.new_run), resume=resume and not seen.quarantine)
                 recording.begun(run.run.id)
-                running = _Running(terms, plan, store, run, resolver, progress, stop, recording.trail, clock)
+                running = _Running(terms, plan, store, run, resolver, progress, stop, recording, clock)
                 return recording.ended(await running.whole(seen))
             finally:
                 progress.ended()
@@ -121,7 +122,7 @@ class _Running:
     resolver: RunResolver
     progress: Progress
     stop: Interruption
-    trail: AuditTrail
+    recording: Recording
     clock: Callable[[], datetime]
     answered: dict[Question, Answer] = field(default_factory=dict)
     cut: dict[Question, Answer] = field(default_factory=dict)  # what the kill switch took back, also of second looks
@@ -168,7 +169,7 @@ class _Running:
         lookout = Lookout(
             self.resolver,
             self.terms.user_agent,
-            trail=self.trail,
+            trail=self.recording.trail,
             orders=self.terms.orders,
             only_special=self.terms.scope.placeholder_contact(),
         )
@@ -200,7 +201,7 @@ class _Running:
             resolver=self.resolver,
             roots=self.terms.reference.roots,
             lab_ports=self.terms.inventory.lab_ports,
-            trail=self.trail,
+            trail=self.recording.trail,
         )
 
     async def _ask(self, tasks: Sequence[Task], broker: Broker) -> None:
@@ -264,7 +265,7 @@ class _Running:
                 self._record(task, before)
 
     def _quarantined(self, why: str, notes: tuple[str, ...]) -> Ended:
-        closed = self.run.close((), "quarantined", self.clock())
+        closed = self._sealed((), "quarantined", self.clock())
         return self._ended(closed.run.document(), (), notes, quarantine=why)
 
     def _interrupted(self, notes: tuple[str, ...]) -> Ended:
@@ -277,7 +278,7 @@ class _Running:
     def _close_stopped(self, notes: tuple[str, ...]) -> Ended:
         """Everything was stopped: what was finished is kept, and feeds neither drift nor scores."""
         at, stopped = self.clock(), self._what_was_stopped()
-        closed = self.run.close(self.run.judged(at), "stopped", at)
+        closed = self._sealed(self.run.judged(at), "stopped", at)
         return self._ended(closed.run.document(), (), notes, stopped=stopped)
 
     def _what_was_stopped(self) -> tuple[str, ...]:
@@ -288,10 +289,21 @@ class _Running:
         at = self.clock()
         silent, stopped = self._silent(), self._what_was_stopped()
         # What an order took back under way was asked and not tried to its end; what stood from the start was not asked.
-        closed = self.run.close(self.run.judged(at), "partial" if self.cut else "complete", at)
-        ended = self._ended(closed.run.document(), silent, notes, stopped=stopped)
-        self.store.record_scores(closed.run, self._scores(ended.state_rows, at))
-        return ended
+        closed = self._sealed(self.run.judged(at), "partial" if self.cut else "complete", at)
+        return self._ended(closed.run.document(), silent, notes, stopped=stopped)
+
+    def _sealed(self, findings: Iterable[Finding], state: str, at: datetime) -> Closed:
+        """The run closed, scored and signed in one transaction; then the trail says where the ledger stands."""
+        recording, signed = self.recording, list[Checkpoint | None]()
+        closed = self.run.close(
+            findings,
+            state,
+            at,
+            scores=lambda run: self._scores(history.state_after(self.store, run)["findings"], at),
+            seal=lambda store: signed.append(seal(store, recording.key, at)),
+        )
+        recording.sealed(signed[0])
+        return closed
 
     def _silent(self) -> tuple[str, ...]:
         """Assets that were asked, be it only for their addresses, and of which nothing at all answered."""

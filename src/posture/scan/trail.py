@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from posture.audit import AuditTrail, Head, Letter, Start, trail_path
 from posture.errors import Interrupted, NothingToScan, PostureError, UsageError
-from posture.keys import key_path, load_or_make_key
+from posture.keys import OperatorKey, key_path, load_or_make_key
+from posture.ledger import Checkpoint
+from posture.ledger.log import must_go_on_with
 from posture.net.decisions import Decision
 from posture.net.governor import Traffic
 from posture.net.resolver import RunResolver
@@ -36,6 +38,7 @@ class Recording:
     that of the run that the history is to begin, "" when it is to go on with one."""
 
     trail: AuditTrail
+    key: OperatorKey
     run: str
     new_run: str
     terms: Terms
@@ -49,6 +52,11 @@ class Recording:
         """
         for refused in plan.refusals:
             self.trail.decided(_decision(refused, at))
+
+    def sealed(self, checkpoint: Checkpoint | None) -> None:
+        """Where the ledger stood when the run had closed, so that its end cannot be cut off unseen. Raises AuditError."""
+        if checkpoint is not None:
+            self.trail.sealed(checkpoint.size, checkpoint.root)
 
     def begun(self, run: str) -> None:
         """The run as the history knows it. A quarantined scan does not go on with the run that it was to resume."""
@@ -79,11 +87,12 @@ def on_record(
         ConfigurationError: the operator's key cannot be used.
         AuditError: the trail is broken, or cannot be written.
     """
-    trail = _opened(terms, store, progress, clock)
+    key = _key(terms, store, progress)
+    trail = _opened(terms, key, store, progress, clock)
     try:
         leftover = store.leftover(terms.config.vantage) if resume else None
         new = "" if leftover else new_run_id(clock())
-        recording = Recording(trail, leftover.run.id if leftover else new, new, terms)
+        recording = Recording(trail, key, leftover.run.id if leftover else new, new, terms)
         trail.start(_start(terms, recording.run))
         trail.endpoint("resolver", resolver.address, resolver.address, resolver.port, "udp")
         trail.endpoint("resolver", resolver.address, resolver.address, resolver.port, "tcp")
@@ -98,11 +107,18 @@ def on_record(
         trail.close()
 
 
-def _opened(terms: Terms, store: Store, progress: Progress, clock: Callable[[], datetime]) -> AuditTrail:
+def _key(terms: Terms, store: Store, progress: Progress) -> OperatorKey:
+    """Raises ConfigurationError: it cannot be used, or is not the one that the ledger of this history goes on with."""
     key, is_new = load_or_make_key(key_path(terms.config.db, terms.config.key))
     if is_new:
         progress.said(f"made the operator's key {key.path}: {key.public.fingerprint}")
+    must_go_on_with(store, key)
+    return key
 
+
+def _opened(
+    terms: Terms, key: OperatorKey, store: Store, progress: Progress, clock: Callable[[], datetime]
+) -> AuditTrail:
     def remember(head: Head) -> None:
         with store.writing() as connection:
             put_head(connection, *head, clock())

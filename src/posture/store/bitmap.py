@@ -38,6 +38,11 @@ class Bitmap:
         """Little-endian bits, compressed; equal sets have equal bytes."""
         return zlib.compress(self._bits, 9)
 
+    @property
+    def number(self) -> int:
+        """The set as one integer, bit by bit, for what counts members of several sets."""
+        return int.from_bytes(self._bits, "little")
+
     def __contains__(self, member: int) -> bool:
         place, bit = divmod(member, 8)
         return place < len(self._bits) and bool(self._bits[place] >> bit & 1)
@@ -46,7 +51,7 @@ class Bitmap:
         return (place * 8 + bit for place, byte in enumerate(self._bits) if byte for bit in range(8) if byte >> bit & 1)
 
     def __len__(self) -> int:
-        return int.from_bytes(self._bits, "little").bit_count()
+        return self.number.bit_count()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Bitmap) and self._bits == other._bits

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -127,11 +127,6 @@ class Store:
         last = max((stored.answer.at for _, stored in leftover.answers()), default=leftover.run.started_at)
         return leftover.close(leftover.judged(last), "partial", last)
 
-    def record_scores(self, run: RunRecord, scores: Mapping[str, ScoreRow]) -> None:
-        """Scores of a complete run, once, by ministry ("" is the State)."""
-        with self.writing() as connection:
-            _put_scores(connection, run.number, scores)
-
 
 @dataclass(slots=True)
 class OpenRun:
@@ -232,7 +227,9 @@ class OpenRun:
         findings: Iterable[Finding],
         state: str,
         ended_at: datetime,
-        scores: Mapping[str, ScoreRow] | None = None,
+        *,
+        scores: Callable[[RunRecord], Mapping[str, ScoreRow]] | None = None,
+        seal: Callable[[Store], object] | None = None,
     ) -> Closed:
         """Folds the journal into the history, in one transaction.
 
@@ -240,6 +237,8 @@ class OpenRun:
             findings: everything that was judged, unknowns included.
             state: complete, partial, stopped or quarantined. Only a complete run feeds drift and scores; a
                 quarantined one leaves nothing but its own line, because its answers cannot be trusted.
+            scores: by ministry ("" is the State), of a complete run, from the history as it is once folded.
+            seal: what is to be signed of the history once the run is closed in it.
 
         Raises:
             StoreError: nothing was changed; the answers are still in the journal.
@@ -253,14 +252,16 @@ class OpenRun:
         with store.writing() as connection:
             if state != "quarantined":
                 events, suspect = self._fold(connection, closing, tuple(findings))
-            if state == "complete" and scores:
-                _put_scores(connection, closing.number, scores)
             connection.execute("DELETE FROM journal WHERE run_id = ?", (closing.number,))
             connection.execute("DELETE FROM planned WHERE run_id = ?", (closing.number,))
             connection.execute(
                 "UPDATE run SET state = ?, ended_at = ?, suspect = ? WHERE id = ?",
                 (state, stamp(ended_at), suspect, closing.number),
             )
+            if state == "complete" and scores is not None:
+                _put_scores(connection, closing.number, scores(store.reader.run(closing.number)))
+            if seal is not None:
+                seal(store)
         self.run = store.reader.run(closing.number)
         return Closed(self.run, events, suspect)
 

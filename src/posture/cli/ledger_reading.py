@@ -1,0 +1,206 @@
+"""Is the history what was signed; is an export what the history was?"""
+
+from __future__ import annotations
+
+import base64
+import sys
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from posture.cli.audit_reading import SUFFIX
+from posture.cli.result import Result
+from posture.cli.wiring import config_of
+from posture.errors import UsageError
+from posture.keys import expected_signer
+from posture.ledger.check import Checked, blobs_changed, check_database
+from posture.ledger.export import Verified, verify_export
+from posture.ledger.note import Note, NoteError, open_note
+from posture.reporters.cells import terminal
+
+if TYPE_CHECKING:
+    from posture.cli.app import Settings
+
+MEMBERS = ("records.jsonl", "proof.json", "checkpoint.txt", "key.pub")
+LONGEST_MEMBER = 1 << 30  # bytes
+LONGEST_NOTE = 1 << 20
+NAMED = 3
+
+
+# ---- the history
+
+
+def verify_history(settings: Settings, key: str | None, checkpoint: Path | None) -> Result:
+    """``posture verify --db``: exit 1 when something does not hold.
+
+    Raises:
+        UsageError: there is no such database, or the kept checkpoint is none.
+    """
+    from posture.store import Store
+
+    signer = expected_signer(key).fingerprint if key else None
+    kept = _kept(checkpoint) if checkpoint else None
+    path = config_of(settings).db
+    reached = _reached(path.with_name(path.name + SUFFIX))
+    with Store.open(path, write=False) as store:
+        found = check_database(store, signer=signer, kept=kept, reached=reached, heard=_progress(quiet=settings.quiet))
+        for sha256 in blobs_changed(store.connection):
+            found.add(f"facts sha256:{sha256} are not the bytes of that name: they were changed")
+    name = terminal(str(path))
+    if found.faults:
+        return _failed(name, found.faults)
+    if not found.entries:
+        told = (
+            f"{len(found.unsigned)} runs wait for the next scan, which enters them" if found.unsigned else "no run yet"
+        )
+        return Result(text=f"{name}: nothing is signed yet: {told}.\n")
+    lines = [f"{name}: {_verdict(signer)}.", *_facts(found, kept, reached)]
+    if not signer:
+        lines.append(
+            "Compare the fingerprint with the operator's, from elsewhere than this machine, or give it here: --key."
+        )
+    return Result(text="\n".join(lines) + "\n")
+
+
+def _facts(found: Checked, kept: Note | None, reached: tuple[int, str] | None) -> list[str]:
+    facts = [
+        ("runs", f"{found.runs}, every one in the ledger"),
+        ("records", f"{found.records}, each as it was signed"),
+        ("checkpoints", f"{found.checkpoints}, the last signs {found.entries} entries"),
+        ("ledger", found.origin),
+        ("root", base64.b64encode(found.root).decode()),
+        *(("signed by", key.fingerprint) for key in found.keys),
+    ]
+    if kept:
+        facts.append(("kept", f"the checkpoint over {kept.checkpoint.size} entries is a beginning of this ledger"))
+    facts.append(
+        ("trail", f"saw {reached[0]} entries, and they are here" if reached else "beside it says nothing of a ledger")
+    )
+    return [f"  {name:<12} {terminal(text)}" for name, text in facts]
+
+
+def _reached(trail: Path) -> tuple[int, str] | None:
+    """Where the audit trail last saw the ledger; None when it says nothing."""
+    import json
+
+    last = b""
+    try:
+        with trail.open("rb") as lines:
+            for line in lines:
+                if b'"kind":"ledger"' in line:
+                    last = line
+        said = json.loads(last) if last else {}
+        return (int(said["size"]), str(said["root"])) if said else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _kept(path: Path) -> Note:
+    """Raises UsageError: it is no checkpoint."""
+    try:
+        with path.open("rb") as file:
+            return open_note(file.read(LONGEST_NOTE).decode("utf-8"))
+    except OSError as fault:
+        raise UsageError(f"{path} cannot be read: {fault.strerror}. Name a file with a checkpoint's text.") from fault
+    except (UnicodeDecodeError, NoteError) as fault:
+        raise UsageError(
+            f"{path} holds no checkpoint: {fault}. Copy it as it stands in a scorecard's footer, with its signature line."
+        ) from fault
+
+
+def _progress(*, quiet: bool) -> Progress:
+    return Progress(quiet=quiet or not sys.stderr.isatty())
+
+
+class Progress:
+    """One line on a terminal, written over as the runs go by."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self.quiet = quiet
+
+    def __call__(self, done: int, of: int) -> None:
+        if not self.quiet:
+            sys.stderr.write(f"\r{done} of {of} runs" + ("\n" if done == of else ""))
+            sys.stderr.flush()
+
+
+# ---- an export
+
+
+def verify_file(path: Path, key: str | None) -> Result:
+    """``posture verify FILE.zip``: exit 1 when something does not hold.
+
+    Raises:
+        UsageError: no such file, or no export with proof.
+    """
+    signer = expected_signer(key).fingerprint if key else None
+    records, proof, note, public = _members(path)
+    found = verify_export(records, proof, note, public, signer=signer)
+    name = terminal(str(path))
+    if found.faults:
+        return _failed(name, found.faults)
+    lines = [f"{name}: {_verdict(signer)}.", *_told(found)]
+    if not signer:
+        lines.append("Compare the fingerprint with the operator's ('posture keys show' there), or give it here: --key.")
+    return Result(text="\n".join(lines) + "\n")
+
+
+def _members(path: Path) -> tuple[bytes, bytes, bytes, bytes]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            missing = [name for name in MEMBERS if name not in archive.namelist()]
+            if missing:
+                raise UsageError(
+                    f"{path} has no {missing[0]}: it is no export with proof. 'posture export --proof --out FILE.zip' writes one."
+                )
+            records, proof, note, public = (_member(archive, name) for name in MEMBERS)
+            return records, proof, note, public
+    except OSError as fault:
+        raise UsageError(f"{path} cannot be read: {fault.strerror or fault}. Name an export (FILE.zip).") from fault
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as fault:
+        raise UsageError(f"{path} is no whole zip file: {fault}. Fetch it again from whoever made it.") from fault
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    """As much as its directory says and no more, whatever it unpacks to."""
+    with archive.open(name) as stream:
+        data = stream.read(LONGEST_MEMBER + 1)
+    if len(data) > LONGEST_MEMBER:
+        raise ValueError(f"{name} is larger than {LONGEST_MEMBER >> 20} MB")
+    return data
+
+
+def _told(found: Verified) -> list[str]:
+    facts = [
+        ("ministries", ", ".join(found.ministries) or "none"),
+        ("runs", f"{len(found.runs)}{_span(found.runs)}, none missing between them"),
+        ("records", f"{found.records}, each as it was signed"),
+        ("ledger", f"{found.origin}, {found.size} entries"),
+        *(("signed by", key.fingerprint) for key in found.keys),
+    ]
+    if found.after:
+        facts.append(("after", f"the ledger went on for {found.after} entries past this range"))
+    return [f"  {name:<12} {terminal(text)}" for name, text in facts]
+
+
+def _span(runs: Sequence[str]) -> str:
+    if not runs:
+        return ""
+    return f" ({', '.join(runs)})" if len(runs) <= NAMED else f" ({runs[0]} to {runs[-1]})"
+
+
+# ---- both
+
+
+def _verdict(signer: str | None) -> str:
+    return "verified; signed by that key" if signer else "consistent; signer not checked"
+
+
+def _failed(name: str, faults: Sequence[str]) -> Result:
+    lines = [
+        f"{name} does not verify:",
+        *(f"  {terminal(fault)}" for fault in faults),
+        "Keep it as it is: it is evidence.",
+    ]
+    return Result(text="\n".join(lines) + "\n", exit_code=1)

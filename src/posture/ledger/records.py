@@ -1,0 +1,286 @@
+"""What a run did to a ministry, as records: made from the history whenever they are wanted, always the same.
+
+One ``run`` record first (its terms, coverage and score), then ``authority`` (letters that it went under), ``facts`` and
+``miss`` (answers and silences that it saw first), ``finding`` (verdicts that it gave first), ``closed`` (what it ended,
+of those three), ``event``. Each is a JSON object with ASCII keys and without floats.
+
+Everything counts by the runs of one vantage, which follow one another; so a record never changes once its run has closed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from posture.model import AssetKey
+from posture.store import RunRecord, Store
+from posture.store.bitmap import Bitmap
+from posture.store.records import OUTCOMES, SEVERITIES
+
+Record = dict[str, Any]
+
+_FACTS = (
+    "SELECT asset_id, probe, subject_id, at, hex(sha256), absent, authorisation FROM facts JOIN blob ON blob.id = blob_id "
+    "WHERE from_run = ? AND vantage_id = ?"
+)
+_MISS = "SELECT asset_id, probe, subject_id, at, reason, code, authorisation FROM miss WHERE from_run = ? AND vantage_id = ?"
+_FINDING = (
+    "SELECT asset_id, control_id, subject_id, outcome, severity, body_id, cause FROM finding "
+    "WHERE from_run = ? AND vantage_id = ? AND live"
+)
+_CLOSED_FINDING = (
+    "SELECT asset_id, control_id, subject_id, end_cause FROM finding WHERE to_run = ? AND vantage_id = ? AND live"
+)
+_CLOSED = "SELECT asset_id, probe, subject_id FROM {} WHERE to_run = ? AND vantage_id = ?"
+_EVENT = "SELECT asset_id, control_id, subject, kind, initial, severity, before, after, since, until FROM event WHERE run_id = ?"
+_AUTHORITY = "SELECT authorisation, sequence, sha256, signers FROM authority WHERE run_id = ?"
+
+
+def records_of(store: Store, run: RunRecord, ministry: str) -> list[Record]:
+    """The records of one ministry in one run, in their fixed order; none when the run knew no such ministry."""
+    return Chronicle(store).of(run).get(ministry, [])
+
+
+@dataclass(slots=True)
+class Chronicle:
+    """Records run by run. Ask for the runs of a vantage in their order: what was learnt of one serves the next."""
+
+    store: Store
+    _assets: dict[int, AssetKey] = field(init=False)
+    _bits: dict[int, int] = field(init=False)  # asset number -> bit
+    _controls: dict[int, str] = field(init=False)
+    _views: dict[str, _View] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._assets = self.store.reader.assets()
+        numbers = {key: number for number, key in self._assets.items()}
+        self._bits = {numbers[key]: bit for bit, key in self.store.reader.bits().items()}
+        self._controls = self.store.reader.controls()
+
+    def of(self, run: RunRecord) -> dict[str, list[Record]]:
+        """By ministry, sorted; every ministry of the inventory as of that run, whatever was asked.
+
+        Of a quarantined run nothing is believed, so it has only its ``run`` records.
+        """
+        view = self._view(run)
+        found: dict[str, list[Record]] = {ministry: [] for ministry in sorted(view.members)}
+        for ministry, record in self._told(run, view):
+            found[ministry].append({"run": run.id, "ministry": ministry, **record})
+        return found
+
+    def _view(self, run: RunRecord) -> _View:
+        view = self._views.get(run.vantage)
+        if view is None or view.run > run.number:
+            view = self._views[run.vantage] = _View(self.store, run.vantage, self._bits)
+        view.advance(run.number)
+        return view
+
+    def _told(self, run: RunRecord, view: _View) -> Iterator[tuple[str, Record]]:
+        """(ministry, record), of each ministry in the fixed order."""
+        yield from self._runs(run, view)
+        yield from self._authorities(run, view)
+        rows = [*self._opened(run, view), *self._closed(run), *self._events(run)]
+        for asset, record in rows:
+            if (ministry := view.ministry.get(asset)) is not None:
+                yield ministry, record
+
+    def _runs(self, run: RunRecord, view: _View) -> Iterator[tuple[str, Record]]:
+        connection, number = self.store.connection, (run.number,)
+        coverage = [
+            (probe, _bits(targeted), _bits(answered))
+            for probe, targeted, answered in connection.execute(
+                "SELECT probe, targeted, answered FROM coverage WHERE run_id = ? ORDER BY probe", number
+            )
+        ]
+        scores = {
+            row[0]: dict(zip(("tenths", "low", "high", "coverage", "grade"), row[1:], strict=True))
+            for row in connection.execute(
+                "SELECT ministry, tenths, low, high, coverage, grade FROM score WHERE run_id = ?", number
+            )
+        }
+        common = {
+            **run.document(),
+            "state_code": run.state_code,
+            "timezone": run.timezone,
+            "policy_sha256": run.policy_digest,
+            "rules_sha256": run.rules_digest,
+            "suspect": run.suspect,
+            "kind": "run",
+        }
+        del common["id"]
+        for ministry in sorted(view.members):
+            mask = view.members[ministry]
+            yield (
+                ministry,
+                {
+                    **common,
+                    "assets": mask.bit_count(),
+                    "score": scores.get(ministry),
+                    "probes": {
+                        probe: {"asked": asked, "answered": (answered & mask).bit_count()}
+                        for probe, targeted, answered in coverage
+                        if (asked := (targeted & mask).bit_count())
+                    },
+                },
+            )
+
+    def _authorities(self, run: RunRecord, view: _View) -> Iterator[tuple[str, Record]]:
+        """Of the letters of a run those under which the ministry was ever asked: the others are none of its business."""
+        rows = sorted(self.store.connection.execute(_AUTHORITY, (run.number,)))
+        for ministry in sorted(view.members):
+            for authorisation, sequence, sha256, signers in rows:
+                if authorisation in view.letters[ministry]:
+                    yield (
+                        ministry,
+                        {
+                            "kind": "authority",
+                            "authorisation": authorisation,
+                            "sequence": sequence,
+                            "sha256": sha256,
+                            "signers": signers,
+                        },
+                    )
+
+    def _opened(self, run: RunRecord, view: _View) -> Iterator[tuple[int, Record]]:
+        text, connection, key = self.store.reader.texts.text, self.store.connection, (run.number, view.number)
+        for asset, probe, subject, at, sha256, absent, authorisation in self._sorted(connection.execute(_FACTS, key)):
+            yield (
+                asset,
+                {
+                    "kind": "facts",
+                    **self._named(asset),
+                    "probe": probe,
+                    "subject": text(subject),
+                    "at": at,
+                    "sha256": sha256.lower(),
+                    "absent": bool(absent),
+                    "authorisation": authorisation,
+                },
+            )
+        for asset, probe, subject, at, reason, code, authorisation in self._sorted(connection.execute(_MISS, key)):
+            yield (
+                asset,
+                {
+                    "kind": "miss",
+                    **self._named(asset),
+                    "probe": probe,
+                    "subject": text(subject),
+                    "at": at,
+                    "reason": reason,
+                    "code": code,
+                    "authorisation": authorisation,
+                },
+            )
+        for asset, control, subject, outcome, severity, body, cause in self._sorted(connection.execute(_FINDING, key)):
+            yield (
+                asset,
+                {
+                    **json.loads(text(body)),
+                    "kind": "finding",
+                    **self._named(asset),
+                    "control": self._controls[control],
+                    "subject": text(subject),
+                    "outcome": str(OUTCOMES[outcome]),
+                    "severity": str(SEVERITIES[severity]),
+                    "cause": cause,
+                },
+            )
+
+    def _closed(self, run: RunRecord) -> Iterator[tuple[int, Record]]:
+        text, connection = self.store.reader.texts.text, self.store.connection
+        key = (run.number, self.store.reader.texts.known(run.vantage))
+        for table in ("facts", "miss"):
+            for asset, probe, subject in self._sorted(connection.execute(_CLOSED.format(table), key)):
+                yield (
+                    asset,
+                    {
+                        "kind": "closed",
+                        "what": table,
+                        **self._named(asset),
+                        "probe": probe,
+                        "subject": text(subject),
+                    },
+                )
+        for asset, control, subject, cause in self._sorted(connection.execute(_CLOSED_FINDING, key)):
+            yield (
+                asset,
+                {
+                    "kind": "closed",
+                    "what": "finding",
+                    **self._named(asset),
+                    "control": self._controls[control],
+                    "subject": text(subject),
+                    "cause": cause,
+                },
+            )
+
+    def _events(self, run: RunRecord) -> Iterator[tuple[int, Record]]:
+        names = ("subject", "event", "initial", "severity", "before", "after", "since", "until")
+        for asset, control, *values in sorted(
+            self.store.connection.execute(_EVENT, (run.number,)), key=lambda row: row[:4]
+        ):
+            said = dict(zip(names, values, strict=True))
+            said["initial"] = bool(said["initial"])
+            yield asset, {"kind": "event", **self._named(asset), "control": self._controls[control], **said}
+
+    def _named(self, asset: int) -> Record:
+        key = self._assets[asset]
+        return {"asset": key.name, "asset_kind": key.kind}
+
+    def _sorted(self, rows: Any) -> list[tuple[Any, ...]]:
+        """By asset, probe or control, and subject: the order in which the rows lie is SQLite's own affair."""
+        return sorted(rows, key=lambda row: row[:3])
+
+
+@dataclass(slots=True)
+class _View:
+    """A vantage's history up to one run: which ministry an asset is of, and under which letters a ministry was asked."""
+
+    store: Store
+    vantage: str
+    bits: dict[int, int]
+    run: int = 0
+    number: int = field(init=False)
+    ministry: dict[int, str] = field(default_factory=dict)
+    letters: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    members: dict[str, int] = field(default_factory=dict)  # ministry -> bits of its assets
+
+    def __post_init__(self) -> None:
+        self.number = self.store.reader.texts.known(self.vantage)
+
+    def advance(self, run: int) -> None:
+        if run == self.run:
+            return
+        connection, span = self.store.connection, (self.run, run)
+        for asset, code in connection.execute(
+            "SELECT asset_id, code FROM declaration JOIN ministry ON ministry.id = ministry_id "
+            "WHERE from_run > ? AND from_run <= ? ORDER BY from_run",
+            span,
+        ):
+            self.ministry[asset] = code
+        for table in ("facts", "miss"):
+            rows = connection.execute(
+                f"SELECT DISTINCT asset_id, authorisation FROM {table} "  # noqa: S608 - names of our own
+                "WHERE from_run > ? AND from_run <= ? AND vantage_id = ? AND authorisation IS NOT NULL",
+                (*span, self.number),
+            )
+            for asset, authorisation in rows:
+                if asset in self.ministry:
+                    self.letters[self.ministry[asset]].add(authorisation)
+        self.run = run
+        self.members = self._members(run)
+
+    def _members(self, run: int) -> dict[str, int]:
+        marks: dict[str, set[int]] = defaultdict(set)
+        inventory = self.store.connection.execute("SELECT inventory FROM run WHERE id = ?", (run,)).fetchone()[0]
+        present = Bitmap.unpack(inventory)
+        for asset, ministry in self.ministry.items():
+            marks[ministry].update([self.bits[asset]] if self.bits[asset] in present else [])
+        return {ministry: Bitmap(bits).number for ministry, bits in marks.items()}
+
+
+def _bits(packed: bytes) -> int:
+    return Bitmap.unpack(packed).number
