@@ -194,9 +194,9 @@ class _Comparison:
             if kind:
                 yield self._event(kind, key, old, self.after.known[key])
         elif old and self.after.ended.get(key) == "target":
-            if old.outcome.is_open:  # the port that was open is not any more: its address answered
-                if kind := self._settle(key, "fixed"):
-                    yield self._event(kind, key, old, replace(old, outcome=Outcome.PASS))
+            # The port that was open is not any more: its address answered.
+            if old.outcome.is_open and (kind := self._settle(key, "fixed")):
+                yield self._event(kind, key, old, replace(old, outcome=Outcome.PASS))
         elif old:
             yield from self._unseen(key, old)
 

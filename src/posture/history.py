@@ -25,6 +25,7 @@ from posture.scanned import Scanned, scanned
 from posture.store import Interval, RunRecord, Store, stamp
 from posture.store.choice import as_of, bounds, latest_closed, resolve_run
 from posture.store.judging import compare_runs, last_looks, never_known, trusted_before, unknown_of_run
+from posture.store.quiet import SILENT_RUNS, silent_controls
 from posture.store.reader import was_known
 from posture.store.records import Trace
 from posture.store.timeline import first_run, worst
@@ -68,10 +69,20 @@ class Selectors:
 # ---- runs
 
 
-def runs(store: Store, vantage: str | None = None) -> Row:
-    """``posture-runs/1``, newest first. Raises UsageError: nobody looked from that vantage."""
+def runs(store: Store, vantage: str | None = None, silent_runs: int = SILENT_RUNS) -> Row:
+    """``posture-runs/1``, newest first, and the controls that were silent for so many runs.
+
+    Raises:
+        UsageError: nobody looked from that vantage.
+    """
     _must_exist(store, vantage)
-    return {"schema": "posture-runs/1", "runs": [run.document() for run in store.reader.runs(vantage)]}
+    latest = latest_closed(store, vantage)
+    quiet = () if latest is None else silent_controls(store.reader, latest, silent_runs)
+    return {
+        "schema": "posture-runs/1",
+        "runs": [run.document() for run in store.reader.runs(vantage)],
+        "silent_controls": [one.document() for one in quiet],
+    }
 
 
 def _must_exist(store: Store, vantage: str | None) -> None:

@@ -106,8 +106,9 @@ class Report:
     """``run`` and ``events`` as in the published JSON; ``drift`` is None when there is nothing to compare with.
 
     ``state_score`` is None in a report narrowed to some ministries. ``at`` is when it was written; ``as_of`` the
-    past time of which it tells, None for the present. ``trends``: the points of ``posture-trend/1`` by ministry, "" the
-    State. ``checkpoint`` is the signed note of the ledger over the run, "".
+    past time of which it tells, None for the present. ``checkpoint`` is the signed note of the ledger over the run, "".
+    ``trends``: the points of ``posture-trend/1`` by ministry, "" the State. ``silent_controls``: sentences about controls
+    that nobody answers any more; none in a narrowed report.
     """
 
     state: str
@@ -131,6 +132,7 @@ class Report:
     as_of: datetime | None = None
     checkpoint: str = ""
     trends: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)
+    silent_controls: tuple[str, ...] = ()
 
     @property
     def is_narrowed(self) -> bool:
@@ -253,6 +255,7 @@ def narrow(report: Report, ministries: Sequence[str]) -> Report:
         findings=_only(report.findings, ministries),
         state_score=None,
         state_before=None,
+        silent_controls=(),
         trends={code: points for code, points in report.trends.items() if code in ministries},
         drift=None if report.drift is None else {**report.drift, "events": list(_only(report.events, ministries))},
     )

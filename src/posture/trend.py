@@ -215,7 +215,7 @@ def _point(
     row: ScoreRow | None,
     before: ScoreRow | None,
     parts: Mapping[str, tuple[int, int]],
-    rules_changed: bool,  # noqa: FBT001 - a fact of the run
+    rules_changed: bool,
 ) -> Row:
     tenths = row.tenths if row else None
     change = None if before is None or before.tenths is None or tenths is None else tenths - before.tenths

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from posture import history
-from posture.checks import catalogue
 from posture.drift import Key, changed_subjects
 from posture.engine.local import run as run_tasks
 from posture.errors import NothingToScan

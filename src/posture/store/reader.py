@@ -28,7 +28,7 @@ from posture.store.records import (
     Trace,
     moment,
 )
-from posture.store.timeline import fixed_once, flips, last_mended, turns
+from posture.store.timeline import TURNS_AT_LEAST, fixed_once, flips, last_mended, turns
 
 _RUN = """SELECT run.id, run.name, state_code, timezone, vantage, started_at, ended_at, run.state, selectors, controls,
   judgement_id, judgement.policy, policy_sha256, rules_sha256, tool, inventory_sha256, authorisation_sha256, lab, suspect
@@ -211,6 +211,15 @@ class Reader:
         query = "SELECT value FROM text_value WHERE id IN (SELECT subject_id FROM finding)"
         return [text for (text,) in self._connection.execute(query)]
 
+    def was_ever_known(self, control: str, run: RunRecord) -> bool:
+        """Whether anybody ever answered a control, at the run's vantage, up to it."""
+        query = (
+            "SELECT 1 FROM finding JOIN control ON control.id = control_id WHERE code = ? AND vantage_id = ? AND live "
+            "AND from_run <= ? LIMIT 1"
+        )
+        row = self._connection.execute(query, (control, self.texts.known(run.vantage), run.number)).fetchone()
+        return row is not None
+
     # ---- coverage
 
     def coverage(self, run: RunRecord) -> dict[str, Probed]:
@@ -298,30 +307,49 @@ class Reader:
         )
 
     def flapping(self, run: RunRecord, timelines: Mapping[Key, list[Interval]]) -> dict[Key, tuple[int, int]]:
-        """What changed too often of late: how often within its window, and the run that the window begins with."""
-        wanted = {
-            key for key, spans in timelines.items() if len(spans) >= FLAPPING // 2 and len(turns(spans)) >= FLAPPING
-        }
+        """What changed too often of late, or was contradicted by a second look.
+
+        How often within its window, and the run that the window begins with.
+        """
+        often = {key: turns(spans) for key, spans in timelines.items() if len(spans) >= TURNS_AT_LEAST}
+        torn = self._contradicted(run) if often else {}
+        wanted: dict[Key, set[int]] = {}
+        for key, turned in often.items():
+            runs = turned | torn.get((key[0], key[2]), set())
+            if len(turned) >= TURNS_AT_LEAST and len(runs) >= FLAPPING:
+                wanted[key] = runs
         found: dict[Key, tuple[int, int]] = {}
-        for key, answered in self._answered_runs(run, wanted, timelines).items():
-            count = flips(timelines[key], answered)
+        for key, answered in self._answered_runs(run, wanted).items():
+            count = flips(wanted[key], answered)
             if count >= FLAPPING:
                 found[key] = (count, answered[:FLAP_WINDOW][-1])
         return found
 
-    def _answered_runs(
-        self, run: RunRecord, keys: Collection[Key], timelines: Mapping[Key, list[Interval]]
-    ) -> dict[Key, list[int]]:
-        """The last ``FLAP_WINDOW`` runs that knew the answer to each key, newest first."""
+    def _contradicted(self, run: RunRecord) -> dict[tuple[AssetKey, str], set[int]]:
+        """Runs whose second look did not say what the first had said, by asset and subject."""
+        found: dict[tuple[AssetKey, str], set[int]] = defaultdict(set)
+        rows = self._connection.execute(
+            "SELECT asset.name, asset.kind, subject, run.id FROM second_look JOIN asset ON asset.id = asset_id "
+            "JOIN run ON run.id = run_id WHERE said = 'other' AND vantage = ? AND run.id <= ?",
+            (run.vantage, run.number),
+        )
+        for name, kind, subject, number in rows:
+            found[AssetKey(name, kind), subject].add(number)
+        return found
+
+    def _answered_runs(self, run: RunRecord, keys: Mapping[Key, Collection[int]]) -> dict[Key, list[int]]:
+        """The last ``FLAP_WINDOW`` runs that knew the answer to each key, newest first.
+
+        Args:
+            keys: with the runs that saw it change: a port that is closed is in no list of what was known.
+        """
         found: dict[Key, list[int]] = {key: [] for key in keys}
         place = {asset: bit for bit, asset in self.bits().items()} if keys else {}
-        changed = {key: turns(timelines[key]) for key in keys}
         pending = set(keys)
         for one in self._until(run) if keys else ():
             looks = self.looks(one.number)
             for key in pending:
-                # The port that is closed is in no list of what was known; that it closed was seen.
-                if one.number in changed[key] or was_known(looks, place.get(key[0], -1), key):
+                if one.number in keys[key] or was_known(looks, place.get(key[0], -1), key):
                     found[key].append(one.number)
             pending = {key for key in pending if len(found[key]) < FLAP_WINDOW}
             if not pending:
