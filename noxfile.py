@@ -1,4 +1,4 @@
-"""The project's tasks: tests (default), lint, docs, bench. `nox -l` lists them, `nox -s NAME` runs one."""
+"""The project's tasks: tests (default), faults, lint, docs, bench. `nox -l` lists them, `nox -s NAME` runs one."""
 
 from __future__ import annotations
 
@@ -63,6 +63,14 @@ def tests(session: nox.Session) -> None:
     install(session, "tests")
     install_lab(session)
     session.run("pytest", "-n", "auto", "--dist", "loadgroup", *session.posargs)
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Each call of a small scan to DNS, sockets, files, SQLite or child processes fails once; `tests` takes a sample."""
+    install(session, "tests")
+    install_lab(session)
+    session.run("pytest", "tests/faults", *session.posargs, env={"POSTURE_FAULTS": "all"})
 
 
 @nox.session

@@ -32,7 +32,7 @@ OTHER = "198.51.100.8:443/tcp"
 FIELDS = [
     "state", "ministry", "asset", "kind", "subject", "control", "outcome", "severity", "confidence", "tag", "args",
     "message", "reason", "code", "authorisation", "vantage", "mends", "provider", "mend_by", "observed_at",
-    "first_seen", "last_seen", "stale", "facts", "exemption", "unseen", "unstable",
+    "first_seen", "last_seen", "stale", "facts", "exemption", "unseen", "dispute", "unstable",
 ]  # fmt: skip
 
 
@@ -105,6 +105,7 @@ def test_a_row_has_every_field_of_the_contract_in_its_order(world: World) -> Non
         "facts": digest(encode(TlsFacts("bad", "", ()))),
         "exemption": None,
         "unseen": None,
+        "dispute": None,
         "unstable": None,
     }
 

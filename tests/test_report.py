@@ -6,7 +6,8 @@ import pytest
 
 from posture.errors import UsageError
 from posture.model import AssetKey
-from posture.report import TLP_LEVELS, five_things, narrow, scorecard_document, tlp_level
+from posture.report import TLP_LEVELS, narrow, scorecard_document, tlp_level
+from posture.steps import five_things
 from tests.reporters import sample
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -135,9 +136,19 @@ def _pair(asset: AssetKey) -> tuple[str, str]:
     return asset.name, asset.kind
 
 
+def _as_told(scores: Mapping[str, ScoreRow], _run: RunRecord) -> Mapping[str, ScoreRow]:
+    return scores
+
+
 def test_the_scores_that_a_run_was_told(world: World) -> None:
-    world.scan({HERE: tls("a")})
+    row = ScoreRow(712, 700, 720, 990, "C")
+    answers = {HERE: tls("a")}
     with world.open() as store:
-        assert recorded_scores(store, now(store)) == {}
-        store.record_scores(now(store), {"finance": ScoreRow(712, 700, 720, 990, "C")})
-        assert recorded_scores(store, now(store)) == {"finance": ScoreRow(712, 700, 720, 990, "C")}
+        for scores in (dict[str, ScoreRow](), {"finance": row}):
+            run = store.begin(world.start(answers))
+            run.settle_all((question, answer, None) for question, answer in answers.items())
+            at = T0 + timedelta(minutes=5)
+            run.close(run.judged(at), "complete", at, scores=partial(_as_told, scores))
+        last, first = store.reader.runs()
+        assert recorded_scores(store, first) == {}
+        assert recorded_scores(store, last) == {"finance": row}

@@ -16,17 +16,19 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from posture.checks import Control, Previous
-from posture.drift import STALE_AFTER, Event, Key, confirmed, subjects_behind
+from posture.drift import STALE_AFTER, Event, Key, confirmed, message_of, subjects_behind
 from posture.errors import UsageError
+from posture.exemptions import Exemption
 from posture.judge import words_of
 from posture.model import AssetKey, Finding, Outcome, Reason, Severity
 from posture.rows import EventRow, FindingRow
 from posture.scanned import Scanned, scanned
 from posture.store import Interval, RunRecord, Store, stamp
+from posture.store.beside import Beside, beside_run
 from posture.store.choice import as_of, bounds, latest_closed, resolve_run
+from posture.store.flapping import was_known
 from posture.store.judging import compare_runs, last_looks, never_known, trusted_before, unknown_of_run
 from posture.store.quiet import SILENT_RUNS, silent_controls
-from posture.store.reader import was_known
 from posture.store.records import Trace
 from posture.store.timeline import first_run, worst
 
@@ -101,12 +103,16 @@ def state(
     at: str | None = None,
     vantage: str | None = None,
     select: Selectors | None = None,
+    exemptions: Sequence[Exemption] | None = None,
+    now: datetime | None = None,
 ) -> Row:
     """``posture-findings/1``: the current state, the state as it was known at a time, or one run alone.
 
     Args:
         run: that run only: what it answered, and what it asked and could not see.
         at: a date (its end, in the State's time zone) or a time.
+        exemptions: those of the operator's file today, for the current state; what each run had is on record.
+        now: the time as of which exemptions of the current state are in force; the run's end when left out.
 
     Raises:
         UsageError: no such run, both a run and a time, or a selector that matches nothing.
@@ -123,16 +129,19 @@ def state(
         record = latest_closed(store, vantage)
     if record is None:
         return {"schema": "posture-findings/1", "complete": False, "run": None, "findings": []}
-    return _state(store, record, select, alone=run is not None)
+    present = run is None and at is None
+    moment = (now or record.end) if present else bounds(at, record.timezone)[1] if at else record.end
+    beside = beside_run(store, record, moment, exemptions if present else None, present=present)
+    return _state(store, record, select, beside, alone=run is not None)
 
 
 def state_after(store: Store, run: RunRecord) -> Row:
     """``posture-findings/1``: the state as it was known when a run had ended."""
-    return _state(store, run, Selectors(), alone=False)
+    return _state(store, run, Selectors(), beside_run(store, run, run.end), alone=False)
 
 
-def _state(store: Store, record: RunRecord, select: Selectors, *, alone: bool) -> Row:
-    chosen = _Chosen(select, record, _View(store, record, alone))
+def _state(store: Store, record: RunRecord, select: Selectors, beside: Beside, *, alone: bool) -> Row:
+    chosen = _Chosen(select, record, _View(store, record, alone, beside))
     return {
         "schema": "posture-findings/1",
         "complete": record.state == "complete",
@@ -148,6 +157,7 @@ class _View:
     store: Store
     run: RunRecord
     alone: bool
+    beside: Beside
     timelines: Mapping[Key, list[Interval]] = field(init=False)
     known: dict[Key, Interval] = field(init=False)
     unknown: Mapping[Key, Finding] = field(init=False)
@@ -206,8 +216,9 @@ class _View:
             "last_seen": stamp(seen.end) if seen else None,
             "stale": bool(seen and self.run.end - seen.end > STALE_AFTER),
             "facts": _digest(traces),
-            "exemption": finding.exemption,
+            "exemption": self.beside.exemption(key, finding.outcome),
             "unseen": self._unseen(key) if span else None,
+            "dispute": self.beside.dispute(key),
             "unstable": self._worst(key) if key in self.flapping else None,
         }
 
@@ -425,26 +436,7 @@ def _event_row(event: Event, ministry: str, shipped: Mapping[str, Control], stoo
         "before": str(event.before) if event.before else None,
         "after": str(event.after) if event.after else None,
         "between": [stamp(event.between[0]), stamp(event.between[1])],
-        "message": _event_message(event, shipped),
+        "message": message_of(event, shipped),
         "initial": event.initial,
         "confirmed": stood,
     }
-
-
-def _was_open(finding: Finding, shipped: Mapping[str, Control]) -> bool:
-    """Whether the finding spoken of is the old one: what was open has gone without anything in its place."""
-    control = shipped.get(finding.control)
-    tag = control.tags.get(finding.tag or "") if control else None
-    return tag is not None and tag.outcome.is_open
-
-
-def _event_message(event: Event, shipped: Mapping[str, Control]) -> Scanned:
-    if event.kind == "out_of_scope" and event.after is None:
-        return Scanned("No longer looked at: it has left the DNS or the inventory.")
-    if event.kind in ("unknown", "stale") and event.finding.outcome is not Outcome.UNKNOWN:
-        return Scanned("Could not see; the last known answer stays.")
-    if event.kind == "fixed" and event.finding.tag and _was_open(event.finding, shipped):
-        return "No longer so: " + words_of(event.finding, shipped)
-    words = words_of(event.finding, shipped)
-    prefix = {"policy_changed": "By the new policy: ", "tool_changed": "By the new rules of this release: "}
-    return prefix.get(event.kind, "") + words

@@ -41,6 +41,7 @@ class FindingRow(TypedDict):
     facts: str | None
     exemption: str | None
     unseen: str | None
+    dispute: str | None
     unstable: dict[str, str] | None  # what it is scored as while it flaps: the worst of late
 
 

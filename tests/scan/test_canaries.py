@@ -186,7 +186,8 @@ def test_a_name_is_resolved_by_our_own_resolver_and_every_address_tried() -> Non
 def test_the_wrong_answer_and_silence_are_not_reached(protocol: str, conversation: Conversation, why: str) -> None:
     async def scenario() -> Trials:
         async with scripted(conversation) as (_, port):
-            return await tried(f"{protocol}://127.0.0.1:{port}", seconds=0.2, smtp_seconds=0.2)
+            patience = 0.2 if why == "timeout" else PATIENCE
+            return await tried(f"{protocol}://127.0.0.1:{port}", seconds=patience, smtp_seconds=patience)
 
     trials = asyncio.run(scenario())
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from posture.report import Report
 
 FORMATS = ("table", "json", "jsonl", "csv", "md")
-SITE_FORMATS = ("html", "json", "md")
+SITE_FORMATS = ("html", "json", "md", "pdf")
 
 __all__ = ["FORMATS", "SITE_FORMATS", "render", "write_site"]
 
@@ -77,7 +77,7 @@ def write_site(
         ministries: codes; nothing of any other ministry is written. Empty: the whole State.
         single_file: one HTML file with everything.
         tlp: a level of TLP 2.0 that replaces the report's.
-        format: html, json (scorecard.json) or md (scorecard.md).
+        format: html, json (scorecard.json), md (scorecard.md) or pdf (scorecard.pdf; the extra posture[pdf]).
 
     Raises:
         UsageError: no such ministry, TLP level or format.

@@ -51,6 +51,7 @@ def _message(row: Row) -> Scanned:
         together("older than a week") if row.get("stale") else None,
         together("for ", row.get("provider") or "the provider", " to mend") if row.get("mends") == "provider" else None,
         together("exempted: ", row["exemption"]) if row.get("exemption") else None,
+        together("disputed: ", row["dispute"]) if row.get("dispute") else None,
     ]
     said = together(*filter(None, notes), between="; ")
     return together(row.get("message"), " (", said, ")") if said else together(row.get("message"))
@@ -104,7 +105,7 @@ AGE_FIELDS = (
 FINDING_FIELDS = (
     "state", "ministry", "asset", "kind", "subject", "control", "outcome", "severity", "confidence", "tag", "args",
     "message", "reason", "code", "authorisation", "vantage", "mends", "provider", "mend_by", "observed_at",
-    "first_seen", "last_seen", "stale", "facts", "exemption", "unseen", "unstable",
+    "first_seen", "last_seen", "stale", "facts", "exemption", "unseen", "dispute", "unstable",
 )  # fmt: skip
 
 SHAPES: Mapping[str, Shape] = {

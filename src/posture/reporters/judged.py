@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from posture.reporters.cells import terminal
-from posture.reporters.shapes import Column, Row, Shape, change_of, minute_of, of, subject_of
+from posture.reporters.cells import terminal, together
+from posture.reporters.shapes import Column, Row, Shape, change_of, date_of, minute_of, of, subject_of
+from posture.reporters.words import exemption
+from posture.scanned import Scanned
 
 MOVE_FIELDS = (
     "change", "ministry", "asset", "kind", "subject", "control", "severity", "before", "after", "reason", "message",
+)  # fmt: skip
+EXEMPTION_FIELDS = (
+    "id", "state", "days_left", "control", "asset", "subject", "rationale", "approver", "approved", "expires", "reference",
+    "findings",
+)  # fmt: skip
+DISPUTE_FIELDS = (
+    "id", "state", "opened_at", "run", "ministry", "asset", "kind", "control", "subject", "vantage", "outcome", "now", "by",
+    "reason", "steps",
 )  # fmt: skip
 _DIGITS = 12  # of a digest
 _STATE = "the State"
@@ -46,6 +56,16 @@ def _changes(row: Row) -> str:
     return f"{row['differ']} differ" if row["differ"] else "nothing differs"
 
 
+def _why(row: Row) -> Scanned:
+    return together(row["rationale"], " (", row["approver"], f", {row['approved']})")
+
+
+def _decided(row: Row) -> Scanned | str:
+    """The words of whoever spoke last."""
+    last = row["steps"][-1] if row["steps"] else None
+    return together(last["by"], ": ", last["reason"]) if last else ""
+
+
 JUDGED: Mapping[str, Shape] = {
     "rejudge": Shape("findings", ("run", *MOVE_FIELDS), _MOVED, "No verdict differs.", drops=("SEVERITY", "MINISTRY")),
     "compare": Shape("findings", MOVE_FIELDS, _MOVED, "No verdict moves.", drops=("SEVERITY", "MINISTRY")),
@@ -74,6 +94,38 @@ JUDGED: Mapping[str, Shape] = {
         ),
         "No run was scored.",
         drops=("RUN",),
+    ),
+    "exempted": Shape(
+        "exemptions",
+        EXEMPTION_FIELDS,
+        (
+            Column("ID", of("id")),
+            Column("STATE", lambda row: row["state"].replace("_", " "), paint="state"),
+            Column("CONTROL", of("control")),
+            Column("ASSET", subject_of, grows=True),
+            Column("LASTS", exemption, grows=True),
+            Column("OPEN", of("findings")),
+            Column("WHY, AND WHO APPROVED", _why, grows=True),
+        ),
+        "No exemption.",
+        drops=("OPEN", "STATE"),
+    ),
+    "disputes": Shape(
+        "disputes",
+        DISPUTE_FIELDS,
+        (
+            Column("ID", of("id")),
+            Column("STATE", of("state"), paint="state"),
+            Column("SINCE", date_of("opened_at")),
+            Column("MINISTRY", of("ministry")),
+            Column("ASSET", subject_of, grows=True),
+            Column("CONTROL", of("control")),
+            Column("SAID > NOW", lambda row: f"{row['outcome']} > {row['now'] or '-'}"),
+            Column("WHO, AND WHY IT IS WRONG", lambda row: together(row["by"], ": ", row["reason"]), grows=True),
+            Column("WHAT WAS DECIDED", _decided, grows=True),
+        ),
+        "No dispute.",
+        drops=("SAID > NOW", "MINISTRY", "SINCE"),
     ),
 }
 

@@ -33,6 +33,9 @@ _PAINT: Mapping[str, str] = {
     "quarantined": _RED,
     "worse": _RED,
     "better": _GREEN,
+    "ending": _YELLOW,
+    "expired": _RED,
+    "open": _YELLOW,
 }
 _GAP = "  "
 _LEAST = 12  # columns that a growing column keeps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 import posture
@@ -59,14 +60,16 @@ def start_of(terms: Terms, plan: Plan, entries: tuple[AssetEntry, ...], at: date
         reference=terms.reference,
         lab=terms.lab,
         authorities=terms.permitted,
+        named={ministry.code: ministry.authorisations for ministry in inventory.ministries},
+        exemptions=terms.exemptions,
     )
 
 
-def open_run(store: Store, start: RunStart, resume: bool) -> OpenRun:
-    """The run to record in: a new one, or with ``resume`` the one that was interrupted."""
+def open_run(store: Store, start: RunStart, resume: bool, seal: Callable[[Store], object]) -> OpenRun:
+    """The run to record in: a new one, or with ``resume`` the one that was interrupted, which else is closed and sealed."""
     leftover = store.leftover(start.vantage) if resume else None
     if leftover is None:
-        return store.begin(start)
+        return store.begin(start, seal=seal)
     if changed := leftover.differs_from(start):
         raise UsageError(
             f"{leftover.run.id} cannot be resumed: {', '.join(changed)} changed since it began. "

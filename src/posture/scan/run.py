@@ -98,8 +98,17 @@ async def scan(
                     raise NothingToScan(why_nothing(plan))
                 # A quarantined run leaves nothing behind: it must not be the interrupted one.
                 start = start_of(terms, plan, entries_of(store, terms, plan), started_at)
-                run = open_run(store, replace(start, id=recording.new_run), resume=resume and not seen.quarantine)
+                start = replace(start, id=recording.new_run)
+                signed: list[Checkpoint | None] = []
+                run = open_run(
+                    store,
+                    start,
+                    resume=resume and not seen.quarantine,
+                    seal=lambda history: signed.append(seal(history, recording.key, started_at)),
+                )
                 recording.begun(run.run.id)
+                for checkpoint in signed:
+                    recording.sealed(checkpoint)
                 running = _Running(terms, plan, store, run, resolver, progress, stop, recording, clock)
                 return recording.ended(await running.whole(seen))
             finally:
@@ -355,7 +364,7 @@ class _Running:
             state_rows=tuple(state),
             drift=None if quarantine or self.stop.event.is_set() else history.latest_drift(self.store, vantage),
             criticality={asset.key: asset.criticality for asset in self.terms.inventory.assets},
-            notes=(*notes, *self.plan.notes),
+            notes=(*notes, *self.plan.notes, *self.terms.ending(self.clock())),
             silent=silent,
             lapsed=self.terms.lapsed(self.clock()),
             stopped=stopped,

@@ -20,7 +20,7 @@ from urllib.parse import quote
 from posture.errors import NothingToScan, StoreError, UsageError
 
 APPLICATION_ID = 0x504F5354  # "POST"
-NEWEST = 5  # user_version of this release's schema
+NEWEST = 7  # user_version of this release's schema
 BUSY_MS = 10_000
 MEGABYTE = 1_000_000
 
@@ -32,7 +32,11 @@ def connect_read(path: Path) -> sqlite3.Connection:
         UsageError: there is no such database, or the file is not one of ours.
         StoreError: it cannot be read, or a newer release wrote it.
     """
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError as fault:
+        raise hidden(path, fault) from fault
+    if not there:
         raise UsageError(f"no such database: {path}. Run 'posture scan' first, or name one with --db.")
     try:
         connection = _read_only(path)
@@ -162,6 +166,13 @@ def store_error(path: Path, fault: sqlite3.Error) -> StoreError | UsageError:
     if "locked" in text or "busy" in text:
         return StoreError(f"{path} is in use by another program. Close it and run again.")
     return StoreError(f"{path}: {text}. Finished results are kept; mend the cause, then 'posture scan --resume'.")
+
+
+def hidden(path: Path, fault: OSError) -> StoreError:
+    """Nobody can tell whether there is a database."""
+    return StoreError(
+        f"{path} cannot be looked at: {fault.strerror}. Mend the cause (the disk, permissions of the folder) and run again."
+    )
 
 
 class WriterLock:

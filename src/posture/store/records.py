@@ -10,6 +10,7 @@ from typing import Any
 
 from posture.checks import Declared, Reference
 from posture.drift import Event
+from posture.exemptions import Exemption
 from posture.model import Answer, AssetKey, Finding, Outcome, Severity
 from posture.policy import Policy
 from posture.signatures import Authority
@@ -57,7 +58,8 @@ class RunStart:
 
     ``assets`` is the whole inventory, also what the selectors leave out. ``planned``: every question, those settled
     without a packet included. ``selectors`` {} means the whole inventory and catalogue; ``controls`` are the ids asked.
-    ``authorities``: the letters that it may go under, as signed. ``id``: made when left out.
+    ``authorities``: the letters that it may go under, as signed; ``named``: those that the inventory names, by ministry.
+    ``exemptions``: all of the operator's file, also those past their time. ``id``: made when left out.
     """
 
     started_at: datetime
@@ -76,6 +78,8 @@ class RunStart:
     reference: Reference = field(default_factory=Reference)
     lab: bool = False
     authorities: tuple[Authority, ...] = ()
+    named: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    exemptions: tuple[Exemption, ...] = ()
     id: str = ""
 
 

@@ -13,6 +13,7 @@ An interval is true from run ``from_run`` up to, not including, run ``to_run``; 
     event        what changed at the end of a run
     contact      what was sent to whom lately, so that limits outlive a process
     authority    under which authorisations a run went, by sequence, digest and signers
+    named        under which authorisations the inventory put a ministry, from which run on
     trail        where the audit trail stood at the end of a run
     log_entry    the ledger: one entry per closed run, or per change of the key; leaf, its parts by ministry
     checkpoint   signed notes over the ledger
@@ -262,6 +263,22 @@ CREATE TRIGGER second_look_kept BEFORE DELETE ON second_look BEGIN SELECT RAISE(
 @MIGRATIONS(name="0005_trend")
 def _trend(db: Database) -> None:
     for statement in _statements(_TREND):
+        db.execute(statement)
+    db.execute(f"PRAGMA user_version = {NEWEST}")
+
+
+# Which letters are a ministry's: facts name those under which they were first seen, which may have ended long ago.
+_NAMED = """
+CREATE TABLE named (ministry TEXT NOT NULL, from_run INTEGER NOT NULL REFERENCES run (id), authorisations TEXT NOT NULL,
+  PRIMARY KEY (ministry, from_run)) STRICT, WITHOUT ROWID;
+CREATE TRIGGER named_kept BEFORE DELETE ON named BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+CREATE TRIGGER named_frozen BEFORE UPDATE ON named BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+"""
+
+
+@MIGRATIONS(name="0007_named")
+def _named(db: Database) -> None:
+    for statement in _statements(_NAMED):
         db.execute(statement)
     db.execute(f"PRAGMA user_version = {NEWEST}")
 

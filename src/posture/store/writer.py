@@ -18,10 +18,11 @@ from posture.errors import StoreError
 from posture.judge import judge
 from posture.model import Absent, Answer, AssetKey, Finding, Outcome, Reason, Unobserved
 from posture.store.answers import DETAIL_LIMIT, answer_bytes, entry_body, put_blob
-from posture.store.authority import put_authority
+from posture.store.authority import put_authority, put_named
 from posture.store.bitmap import Bitmap
 from posture.store.database import WriterLock, check_space, connect_read, connect_write, store_error, transaction
 from posture.store.dockets import docket_of
+from posture.store.exemptions import put_exemptions
 from posture.store.fold import Fold
 from posture.store.fold_findings import FindingsFold
 from posture.store.judgements import put_judgement, rules_digest
@@ -31,6 +32,8 @@ from posture.store.records import Closed, Question, RunRecord, RunStart, ScoreRo
 from posture.task import Task
 
 _OUR_BUGS = (sqlite3.IntegrityError, sqlite3.ProgrammingError)
+# Signs the history as it is once a run is closed in it, in that transaction.
+Seal = Callable[["Store"], object]
 CLOSED_STATES = ("complete", "partial", "stopped", "quarantined")
 
 
@@ -99,14 +102,14 @@ class Store:
 
     # ---- runs
 
-    def begin(self, start: RunStart) -> OpenRun:
-        """A new run. A leftover of the same vantage is folded first.
+    def begin(self, start: RunStart, *, seal: Seal | None = None) -> OpenRun:
+        """A new run. A leftover of the same vantage is folded first, and sealed in the same transaction.
 
         Raises:
             StoreError: the disk is too small or the database cannot be written.
         """
         check_space(self.path, len(start.planned))
-        self.fold_partial(start.vantage)
+        self.fold_partial(start.vantage, seal=seal)
         with self.writing() as connection:
             number = _Beginning(self, connection, start).write()
         run = self.reader.run(number)
@@ -119,13 +122,13 @@ class Store:
         open_runs = [run for run in self.reader.runs(vantage) if not run.closed]
         return OpenRun(self, open_runs[0]) if open_runs and self.lock else None
 
-    def fold_partial(self, vantage: str) -> Closed | None:
+    def fold_partial(self, vantage: str, *, seal: Seal | None = None) -> Closed | None:
         """Closes a leftover as partial: its answers stay, it feeds neither drift nor scores."""
         leftover = self.leftover(vantage)
         if leftover is None:
             return None
         last = max((stored.answer.at for _, stored in leftover.answers()), default=leftover.run.started_at)
-        return leftover.close(leftover.judged(last), "partial", last)
+        return leftover.close(leftover.judged(last), "partial", last, seal=seal)
 
 
 @dataclass(slots=True)
@@ -240,7 +243,7 @@ class OpenRun:
         ended_at: datetime,
         *,
         scores: Callable[[RunRecord], Mapping[str, ScoreRow]] | None = None,
-        seal: Callable[[Store], object] | None = None,
+        seal: Seal | None = None,
     ) -> Closed:
         """Folds the journal into the history, in one transaction.
 
@@ -333,6 +336,8 @@ class _Beginning:
             [(run, numbers[asset], probe, subject) for asset, probe, subject in start.planned],
         )
         put_authority(connection, run, start.authorities)
+        put_named(connection, run, start.named)
+        put_exemptions(connection, self.store.reader.texts, run, start.exemptions)
         return run
 
     def _run(self, inventory: Bitmap) -> int:
