@@ -11,11 +11,12 @@ from functools import cache
 from typing import Any
 
 from posture.checks import Reference
-from posture.drift import FLAP_WINDOW, FLAPPING, Judged, Key, Probed
+from posture.drift import Judged, Key, Probed
 from posture.model import AssetKey, Finding, Reason, Unobserved
 from posture.policy import Policy, parse_policy
 from posture.store.answers import Texts, answer_from, entry_from, finding_from, get_blob
 from posture.store.bitmap import Bitmap
+from posture.store.flapping import flapping, was_known
 from posture.store.past import Pasts
 from posture.store.records import (
     OUTCOMES,
@@ -28,7 +29,7 @@ from posture.store.records import (
     Trace,
     moment,
 )
-from posture.store.timeline import fixed_once, flips, last_mended, turns
+from posture.store.timeline import fixed_once, last_mended
 
 _RUN = """SELECT run.id, run.name, state_code, timezone, vantage, started_at, ended_at, run.state, selectors, controls,
   judgement_id, judgement.policy, policy_sha256, rules_sha256, tool, inventory_sha256, authorisation_sha256, lab, suspect
@@ -211,6 +212,15 @@ class Reader:
         query = "SELECT value FROM text_value WHERE id IN (SELECT subject_id FROM finding)"
         return [text for (text,) in self._connection.execute(query)]
 
+    def was_ever_known(self, control: str, run: RunRecord) -> bool:
+        """Whether anybody ever answered a control, at the run's vantage, up to it."""
+        query = (
+            "SELECT 1 FROM finding JOIN control ON control.id = control_id WHERE code = ? AND vantage_id = ? AND live "
+            "AND from_run <= ? LIMIT 1"
+        )
+        row = self._connection.execute(query, (control, self.texts.known(run.vantage), run.number)).fetchone()
+        return row is not None
+
     # ---- coverage
 
     def coverage(self, run: RunRecord) -> dict[str, Probed]:
@@ -237,7 +247,7 @@ class Reader:
         Looks back only as far as the last run that asked the whole inventory.
         """
         bits, settled, found = self.bits(), set[tuple[str, int]](), set[int]()
-        for one in self._until(run):
+        for one in self.until(run):
             if one.state == "quarantined":
                 continue
             for control, (asked, known, _) in self.looks(one.number).items():
@@ -251,7 +261,7 @@ class Reader:
     def known_at_last_look(self, run: RunRecord, keys: Collection[Key]) -> set[Key]:
         """Those of some keys that the last run to ask for them, up to this run, got to know."""
         place, pending, known = {asset: bit for bit, asset in self.bits().items()}, set(keys), set[Key]()
-        for one in self._until(run) if pending else ():
+        for one in self.until(run) if pending else ():
             looks = self.looks(one.number)
             asked = {key for key in pending if key[1] in looks and place[key[0]] in looks[key[1]][0]}
             known.update(key for key in asked if was_known(looks, place[key[0]], key))
@@ -273,7 +283,7 @@ class Reader:
         place = {asset: bit for bit, asset in bits.items()}
         looks = self.looks(run.number)
         known = {key: spans[-1].finding for key, spans in timelines.items() if spans[-1].until is None}
-        ends = {one.number: one.end for one in self._until(run)}
+        ends = {one.number: one.end for one in self.until(run)}
         return Judged(
             at=run.end,
             known=known,
@@ -298,37 +308,22 @@ class Reader:
         )
 
     def flapping(self, run: RunRecord, timelines: Mapping[Key, list[Interval]]) -> dict[Key, tuple[int, int]]:
-        """What changed too often of late: how often within its window, and the run that the window begins with."""
-        wanted = {
-            key for key, spans in timelines.items() if len(spans) >= FLAPPING // 2 and len(turns(spans)) >= FLAPPING
-        }
-        found: dict[Key, tuple[int, int]] = {}
-        for key, answered in self._answered_runs(run, wanted, timelines).items():
-            count = flips(timelines[key], answered)
-            if count >= FLAPPING:
-                found[key] = (count, answered[:FLAP_WINDOW][-1])
+        """What changes too often: see :func:`posture.store.flapping.flapping`."""
+        return flapping(self, run, timelines)
+
+    def contradicted(self, run: RunRecord) -> dict[tuple[AssetKey, str], set[int]]:
+        """Runs whose second look did not say what the first had said, by asset and subject."""
+        found: dict[tuple[AssetKey, str], set[int]] = defaultdict(set)
+        rows = self._connection.execute(
+            "SELECT asset.name, asset.kind, subject, run.id FROM second_look JOIN asset ON asset.id = asset_id "
+            "JOIN run ON run.id = run_id WHERE said = 'other' AND vantage = ? AND run.id <= ?",
+            (run.vantage, run.number),
+        )
+        for name, kind, subject, number in rows:
+            found[AssetKey(name, kind), subject].add(number)
         return found
 
-    def _answered_runs(
-        self, run: RunRecord, keys: Collection[Key], timelines: Mapping[Key, list[Interval]]
-    ) -> dict[Key, list[int]]:
-        """The last ``FLAP_WINDOW`` runs that knew the answer to each key, newest first."""
-        found: dict[Key, list[int]] = {key: [] for key in keys}
-        place = {asset: bit for bit, asset in self.bits().items()} if keys else {}
-        changed = {key: turns(timelines[key]) for key in keys}
-        pending = set(keys)
-        for one in self._until(run) if keys else ():
-            looks = self.looks(one.number)
-            for key in pending:
-                # The port that is closed is in no list of what was known; that it closed was seen.
-                if one.number in changed[key] or was_known(looks, place.get(key[0], -1), key):
-                    found[key].append(one.number)
-            pending = {key for key in pending if len(found[key]) < FLAP_WINDOW}
-            if not pending:
-                break
-        return found
-
-    def _until(self, run: RunRecord) -> list[RunRecord]:
+    def until(self, run: RunRecord) -> list[RunRecord]:
         """The vantage's closed runs up to this one, which may just be closing; newest first."""
         earlier = [one for one in self.runs(run.vantage) if one.number < run.number and one.closed]
         return [run, *earlier]
@@ -341,7 +336,7 @@ class Reader:
         place = {asset: bit for bit, asset in self.bits().items()}
         pending = {key: spans[-1] for key, spans in timelines.items()}
         seen: dict[Key, RunRecord] = {}
-        for one in self._until(run):
+        for one in self.until(run):
             if not pending:
                 break
             looks = self.looks(one.number)
@@ -397,14 +392,6 @@ class Reader:
             "kind", "asset", "asset_kind", "control", "subject", "severity", "before", "after", "initial", "since", "until"
         )  # fmt: skip
         return [dict(zip(names, row, strict=True)) for row in rows]
-
-
-def was_known(looks: Mapping[str, tuple[Bitmap, Bitmap, Mapping[int, frozenset[str]]]], bit: int, key: Key) -> bool:
-    """Whether a run knew the answer to one control on one subject."""
-    asked, known, silent = looks.get(key[1], (Bitmap(), Bitmap(), {}))
-    if bit < 0 or bit not in asked:
-        return False
-    return bit in known or (bit in silent and key[2] not in silent[bit] and "" not in silent[bit])
 
 
 def _members(packed: bytes, bits: Mapping[int, AssetKey]) -> frozenset[AssetKey]:
