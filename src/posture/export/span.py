@@ -18,7 +18,6 @@ from posture.store import RunRecord, Store
 from posture.store.bitmap import Bitmap
 from posture.store.choice import bounds, day_of
 
-
 SHOWN = 5  # ministries that a line names
 
 
