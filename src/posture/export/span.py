@@ -19,6 +19,9 @@ from posture.store.bitmap import Bitmap
 from posture.store.choice import bounds, day_of
 
 
+SHOWN = 5  # ministries that a line names
+
+
 @dataclass(frozen=True, slots=True)
 class Tenure:
     """An asset while it was of one ministry: from run ``since`` up to, not including, run ``until`` (None: it still is)."""
@@ -65,6 +68,12 @@ class Span:
     def end(self) -> datetime:
         """When the last run of the range had ended."""
         return max(run.end for run in self.runs)
+
+    @property
+    def whose(self) -> str:
+        """The ministries in a few words."""
+        codes = list(self.ministries)
+        return ", ".join(codes) if len(codes) <= SHOWN else f"{', '.join(codes[:SHOWN])} and {len(codes) - SHOWN} more"
 
     def day(self, at: datetime) -> date:
         return at.astimezone(self.zone).date()
