@@ -160,8 +160,9 @@ def sick(database: Path) -> list[str]:
 
 
 def _run(database: Path, row: dict[str, Any]) -> dict[str, Any]:
-    """A run's state, and what it says something of. Subjects are left out: some are known from answers only."""
-    said = {(each["asset"], each["control"]) for each in findings(database, "--run", row["id"])}
+    """A run's state, and what it says something of when it is complete; subjects are left out: answers tell of some."""
+    rows = findings(database, "--run", row["id"]) if row["state"] == "complete" else []
+    said = {(each["asset"], each["control"]) for each in rows}
     return {"state": row["state"], "said": sorted(said)}
 
 
