@@ -1,4 +1,4 @@
-"""The project's tasks: tests (default), faults, lint, docs, bench. `nox -l` lists them, `nox -s NAME` runs one."""
+"""The project's tasks: tests (default), durability, faults, lint, docs, bench. `nox -l` lists them, `nox -s NAME` runs one."""
 
 from __future__ import annotations
 
@@ -63,6 +63,14 @@ def tests(session: nox.Session) -> None:
     install(session, "tests")
     install_lab(session)
     session.run("pytest", "-n", "auto", "--dist", "loadgroup", *session.posargs)
+
+
+@nox.session
+def durability(session: nox.Session) -> None:
+    """The long loops over the history: 200 kills, 400 power cuts, full and damaged disks, 60 killed migrations."""
+    install(session, "tests")
+    full = {"POSTURE_DURABILITY": "full"}
+    session.run("pytest", "-n", "auto", "--dist", "loadgroup", "tests/durability", *session.posargs, env=full)
 
 
 @nox.session

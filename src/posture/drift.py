@@ -51,7 +51,7 @@ class Judged:
         answered: the keys that this very run answered.
         unknown: what this very run asked and could not see.
         asked: what this run asked, by asset and control. ``narrowed``: selectors left something out.
-        assets: the inventory's assets.
+        assets: the inventory's assets. ``acquainted``: of which anything was known, where ``known`` does not hold all.
         ended: keys that are no longer known, with the cause (target, scope, policy, tool).
         fixed_once: keys that were open and then seen mended, at any time before; ``mended``: when that was last.
         flips: changes between open and not open in the last ``FLAP_WINDOW`` runs that answered, this one included.
@@ -63,6 +63,7 @@ class Judged:
     answered: Collection[Key]
     asked: Collection[tuple[AssetKey, str]]
     assets: Collection[AssetKey]
+    acquainted: Collection[AssetKey] = frozenset()
     vantage: str = "local"
     policy: str = ""
     rules: str = ""
@@ -143,7 +144,7 @@ class _Comparison:
     def __post_init__(self) -> None:
         unknown = self.after.unknown.items()
         self.stopped = frozenset(asset for (asset, _, _), one in unknown if one.reason is Reason.STOPPED)
-        acquainted = {key[0] for key in self.before.known}
+        acquainted = {key[0] for key in self.before.known} | set(self.before.acquainted)
         self.strangers = frozenset(self.after.assets) - acquainted
 
     def covers(self, key: Key) -> bool:

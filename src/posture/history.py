@@ -25,7 +25,7 @@ from posture.rows import EventRow, FindingRow
 from posture.scanned import Scanned, scanned
 from posture.store import Interval, RunRecord, Store, stamp
 from posture.store.beside import Beside, beside_run
-from posture.store.choice import as_of, bounds, latest_closed, resolve_run
+from posture.store.choice import as_of, bounds, latest_closed, resolve_run, two_runs
 from posture.store.flapping import was_known
 from posture.store.judging import compare_runs, last_looks, never_known, trusted_before, unknown_of_run
 from posture.store.quiet import SILENT_RUNS, silent_controls
@@ -39,6 +39,7 @@ __all__ = [
     "as_of",
     "bounds",
     "compare",
+    "event_row",
     "last_known",
     "latest_closed",
     "latest_drift",
@@ -141,7 +142,10 @@ def state_after(store: Store, run: RunRecord) -> Row:
 
 
 def _state(store: Store, record: RunRecord, select: Selectors, beside: Beside, *, alone: bool) -> Row:
-    chosen = _Chosen(select, record, _View(store, record, alone, beside))
+    # One ministry of many: nothing of the others is read, as long as no other selector may name something of theirs.
+    narrow = bool(select.ministries) and not (alone or select.assets or select.controls)
+    view = _View(store, record, alone, beside, select.ministries if narrow else ())
+    chosen = _Chosen(select, record, view)
     return {
         "schema": "posture-findings/1",
         "complete": record.state == "complete",
@@ -152,38 +156,49 @@ def _state(store: Store, record: RunRecord, select: Selectors, beside: Beside, *
 
 @dataclass(slots=True)
 class _View:
-    """The findings as of one run, with all that a row needs. ``alone``: what that run itself saw, nothing older."""
+    """The findings as of one run, with all that a row needs.
+
+    ``alone``: what that run itself saw, nothing older. ``narrowed``: ministries, when it is of their assets alone.
+    """
 
     store: Store
     run: RunRecord
     alone: bool
     beside: Beside
+    narrowed: Sequence[str] = ()
     timelines: Mapping[Key, list[Interval]] = field(init=False)
     known: dict[Key, Interval] = field(init=False)
     unknown: Mapping[Key, Finding] = field(init=False)
     silent: Mapping[Key, Finding] = field(default_factory=dict)
     seen: Mapping[Key, RunRecord] = field(init=False)
-    traces: Mapping[AssetKey, Mapping[tuple[str, str], Trace]] = field(init=False)
+    traces: Mapping[AssetKey, Mapping[str, Mapping[str, Trace]]] = field(init=False)
     starts: Mapping[int, datetime] = field(init=False)
     ministries: Mapping[AssetKey, str] = field(init=False)
     flapping: Mapping[Key, tuple[int, int]] = field(init=False)
 
     def __post_init__(self) -> None:
         reader, run = self.store.reader, self.run
-        self.timelines = reader.timelines(run)
-        self.ministries = {asset: entry.ministry for asset, entry in reader.entries(run.number).items()}
+        self.ministries = reader.inventory(run.number, self.narrowed)
+        only = tuple(self.ministries) if self.narrowed else None
+        self.timelines = reader.timelines(run, only)
         self.known = {key: spans[-1] for key, spans in self.timelines.items() if spans[-1].until is None}
         if self.alone:
             place, looks = {asset: bit for bit, asset in reader.bits().items()}, reader.looks(run.number)
             self.known = {k: span for k, span in self.known.items() if was_known(looks, place[k[0]], k)}
             self.unknown = unknown_of_run(reader, run, self.store.shipped)
         else:
-            self.silent = last_looks(reader, run, self.store.shipped)
+            self.silent = last_looks(reader, run, self.store.shipped, only)
             self.unknown = never_known(self.silent, self.known)
         self.flapping = {} if self.alone else reader.flapping(run, {key: self.timelines[key] for key in self.known})
-        self.seen = reader.last_seen(run, {key: self.timelines[key] for key in self.known})
-        self.traces = reader.traces(run)
-        self.starts = {one.number: one.started_at for one in reader.runs(run.vantage)}
+        runs = reader.runs(run.vantage)
+        self.seen = reader.last_seen(
+            run,
+            {key: self.timelines[key] for key in self.known},
+            runs=[run, *(one for one in runs if one.number < run.number and one.closed)],
+            bits={asset: bit for bit, asset in reader.bits(only).items()},
+        )
+        self.traces = {asset: _by_probe(answers) for asset, answers in reader.traces(run, only).items()}
+        self.starts = {one.number: one.started_at for one in runs}
 
     def row(self, key: Key) -> FindingRow:
         """One row of the document."""
@@ -191,6 +206,7 @@ class _View:
         finding = span.finding if span else self.unknown[key]
         seen = self.seen[key] if span else None
         traces = self._traces(key) if span else ()
+        aged = seen is not None and self.run.end - seen.end > STALE_AFTER
         return {
             "state": self.run.state_code,
             "ministry": self.ministries.get(key[0], finding.ministry),
@@ -214,7 +230,7 @@ class _View:
             "observed_at": _observed_at(seen, traces) if seen else None,
             "first_seen": stamp(self.starts[first_run(self.timelines[key])]) if span else None,
             "last_seen": stamp(seen.end) if seen else None,
-            "stale": bool(seen and self.run.end - seen.end > STALE_AFTER),
+            "stale": aged,
             "facts": _digest(traces),
             "exemption": self.beside.exemption(key, finding.outcome),
             "unseen": self._unseen(key) if span else None,
@@ -239,10 +255,19 @@ class _View:
         if control is None:
             return ()
         return tuple(
-            answers[need.TYPE, subject]
+            told[subject]
             for need in control.rule.needs
-            for subject in subjects_behind(control, key[2], [s for probe, s in answers if probe == need.TYPE])
+            if (told := answers.get(need.TYPE))
+            for subject in subjects_behind(control, key[2], told)
         )
+
+
+def _by_probe(answers: Mapping[tuple[str, str], Trace]) -> dict[str, dict[str, Trace]]:
+    """Probe -> subject -> trace."""
+    found: dict[str, dict[str, Trace]] = {}
+    for (probe, subject), trace in answers.items():
+        found.setdefault(probe, {})[subject] = trace
+    return found
 
 
 def _observed_at(seen: RunRecord, traces: Iterable[Trace]) -> str:
@@ -271,7 +296,7 @@ class _Chosen:
         """Refuses selectors that name nothing. Raises UsageError."""
         select, view = self.select, self.view
         keys = [*view.known, *view.unknown]
-        _refuse("ministry", select.ministries, {*view.ministries.values()})
+        _refuse("ministry", select.ministries, view.store.reader.inventoried(self.run.number))
         _refuse("asset", select.assets, {asset.name for asset in view.ministries} | {key[0].name for key in keys})
         _refuse("check", select.checks, {name for control in view.store.shipped.values() for name in _checks(control)})
         _refuse("severity", [select.severity] if select.severity else [], [str(one) for one in Severity])
@@ -285,7 +310,10 @@ class _Chosen:
         order = {name: place for place, name in enumerate(self.view.store.shipped)}
         ministry = self.view.ministries.get
         keys = [key for key in {*self.view.known, *self.view.unknown} if self._wants_key(key)]
-        for key in sorted(keys, key=lambda key: (ministry(key[0], ""), key[0], order.get(key[1], len(order)), key)):
+        for key in sorted(
+            keys,
+            key=lambda key: (ministry(key[0], ""), key[0].name, key[0].kind, order.get(key[1], len(order)), *key[1:]),
+        ):
             row = self.view.row(key)
             if self._wants_row(row):
                 yield row
@@ -370,24 +398,7 @@ def compare(
     Raises:
         UsageError: no such run, not complete, not of one vantage, or in the wrong order.
     """
-    after = resolve_run(store, to_run, vantage=vantage, complete=True)
-    if from_run == "previous":
-        before = trusted_before(store.reader, after)
-        if before is None:
-            raise UsageError(f"no complete run before {after.id} to compare with. Scan again, or see 'posture runs'.")
-    else:
-        before = resolve_run(store, from_run, vantage=vantage or after.vantage, complete=True)
-    for run in (before, after):
-        if run.state != "complete":
-            raise UsageError(
-                f"run {run.id} is {run.state}: only complete runs are compared. 'posture runs' lists them."
-            )
-    if before.vantage != after.vantage:
-        raise UsageError(
-            f"{before.id} looked from {before.vantage}, {after.id} from {after.vantage}: they do not compare."
-        )
-    if before.number >= after.number:
-        raise UsageError(f"{before.id} is not before {after.id}. Exchange --from and --to.")
+    before, after = two_runs(store, from_run, to_run, vantage)
     entries = store.reader.entries(after.number)
     _refuse("ministry", ministries, {entry.ministry for entry in entries.values()})
     return _drift_document(store, before, after, ministries)
@@ -411,7 +422,7 @@ def _drift_document(store: Store, before: RunRecord, after: RunRecord, ministrie
     entries = {**store.reader.entries(before.number), **store.reader.entries(after.number)}
     again = store.reader.second_looks(after.number)
     rows = [
-        _event_row(event, entries[event.finding.asset].ministry, store.shipped, confirmed(event, again, store.shipped))
+        event_row(event, entries[event.finding.asset].ministry, store.shipped, confirmed(event, again, store.shipped))
         for event in events
     ]
     return {
@@ -424,7 +435,8 @@ def _drift_document(store: Store, before: RunRecord, after: RunRecord, ministrie
     }
 
 
-def _event_row(event: Event, ministry: str, shipped: Mapping[str, Control], stood: bool | None) -> EventRow:
+def event_row(event: Event, ministry: str, shipped: Mapping[str, Control], stood: bool | None) -> EventRow:
+    """One row of ``posture-drift/1``. ``stood``: whether a second look saw the same, where there was one."""
     return {
         "kind": event.kind,
         "ministry": ministry,

@@ -22,6 +22,7 @@ from posture.exemptions import exemption_body
 from posture.ledger.remainder import STATE, remainder_of
 from posture.model import AssetKey
 from posture.store import RunRecord, Store
+from posture.store.answers import body_fields
 from posture.store.authority import named_of
 from posture.store.bitmap import Bitmap
 from posture.store.exemptions import exemptions_of
@@ -195,7 +196,7 @@ class Chronicle:
             yield (
                 asset,
                 {
-                    **json.loads(text(body)),
+                    **body_fields(text(body)),
                     "kind": "finding",
                     **self._named(asset),
                     "control": self._controls[control],

@@ -7,7 +7,6 @@ concerned. A silence changes nothing; what has gone is closed when it is clear w
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from bisect import bisect_left
 from collections import defaultdict
@@ -20,7 +19,7 @@ from posture.checks import Control
 from posture.judge import judge
 from posture.model import Absent, Answer, AssetKey, Finding, Outcome, Reason, Unobserved
 from posture.policy import Policy
-from posture.store.answers import finding_body
+from posture.store.answers import body_fields, finding_body
 from posture.store.dockets import Answers, docket_of
 from posture.store.fold_findings import why_gone
 from posture.store.past import Past, Pasts
@@ -306,7 +305,7 @@ class AssetYears:
     # ---- what holds
 
     def _good_until(self, body: int) -> datetime | None:
-        until = json.loads(self.ground.reader.texts.text(body))["good_until"]
+        until = body_fields(self.ground.reader.texts.text(body))["good_until"]
         return moment(until) if until else None
 
     def _find_due(self) -> None:

@@ -49,9 +49,15 @@ def unknown_of_run(reader: Reader, run: RunRecord, shipped: Mapping[str, Control
     }
 
 
-def last_looks(reader: Reader, run: RunRecord, shipped: Mapping[str, Control]) -> dict[Key, Finding]:
-    """What the last look at it, up to this run, could not see; also where an older answer is known."""
-    return _unknowns(reader, run, shipped, reader.undecided(run))
+def last_looks(
+    reader: Reader, run: RunRecord, shipped: Mapping[str, Control], only: Collection[AssetKey] | None = None
+) -> dict[Key, Finding]:
+    """What the last look at it, up to this run, could not see; also where an older answer is known.
+
+    Args:
+        only: of these assets alone; of all when left out.
+    """
+    return _unknowns(reader, run, shipped, reader.undecided(run, only))
 
 
 def never_known(found: Mapping[Key, Finding], known: Collection[Key]) -> dict[Key, Finding]:
@@ -68,10 +74,12 @@ def never_known(found: Mapping[Key, Finding], known: Collection[Key]) -> dict[Ke
 def _unknowns(
     reader: Reader, run: RunRecord, shipped: Mapping[str, Control], chosen: Collection[AssetKey]
 ) -> dict[Key, Finding]:
-    policy, reference, entries = reader.policy(run), reader.reference(run), reader.entries(run.number)
-    misses = reader.misses(run)
+    if not chosen:
+        return {}
+    policy, reference, entries = reader.policy(run), reader.reference(run), reader.entries(run.number, chosen)
+    misses = reader.misses(run, chosen)
     # Not only where an answer is missing: a rule may find that the answers there are do not decide.
-    wanted = [asset for asset in entries if asset in chosen]
+    wanted = list(entries)
     answers = reader.answers(run, wanted) if wanted else {}
     unknown: dict[Key, Finding] = {}
     forgotten: set[AssetKey] = set()
@@ -142,6 +150,19 @@ def _without_doubt(reader: Reader, run: RunRecord) -> Judged:
     known |= {key: spans[-1].finding for key, spans in before.items()}
     seen_before = {key: one.end for key, one in reader.last_seen(run, before).items()}
     return replace(view, known=known, seen={**view.seen, **seen_before})
+
+
+def moved_events(reader: Reader, before: RunRecord, after: RunRecord) -> tuple[Event, ...]:
+    """The events of :func:`compare_runs` that are no mere persisting and no silence, by what moved alone.
+
+    Raises:
+        ValueError: the runs are of two judgements.
+    """
+    moves = reader.moves(before, after)
+    found = drift(moves.judged(before), moves.judged(after))
+    events = tuple(one for one in found if one.kind != "persisting" and one.after is not Outcome.UNKNOWN)
+    between = [run for run in reader.runs(after.vantage) if before.number < run.number < after.number and run.closed]
+    return _when(reader, events, moves.as_of(after.number), before, between) if between else events
 
 
 def trusted_before(reader: Reader, run: RunRecord) -> RunRecord | None:

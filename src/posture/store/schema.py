@@ -10,7 +10,7 @@ An interval is true from run ``from_run`` up to, not including, run ``to_run``; 
     finding      what the rules made of it: intervals; never an unknown
     coverage     per run and probe: which assets were asked, which answered in full
     judged       per run and control: which assets were asked, on which every subject was known
-    event        what changed at the end of a run
+    event_row    what changed at the end of a run; the view ``event`` shows it in words
     contact      what was sent to whom lately, so that limits outlive a process
     authority    under which authorisations a run went, by sequence, digest and signers
     named        under which authorisations the inventory put a ministry, from which run on
@@ -27,7 +27,9 @@ from __future__ import annotations
 
 from sqlite_utils import Database, Migrations
 
+from posture.store.bitmap import Bitmap
 from posture.store.database import APPLICATION_ID, NEWEST
+from posture.store.views import COUNTS, EVENTS, KEPT, MOVES, VIEWS
 
 MIGRATIONS = Migrations("posture")
 
@@ -281,6 +283,28 @@ def _named(db: Database) -> None:
     for statement in _statements(_NAMED):
         db.execute(statement)
     db.execute(f"PRAGMA user_version = {NEWEST}")
+
+
+@MIGRATIONS(name="0008_views")
+def _views(db: Database) -> None:
+    for statement in _statements(MOVES + EVENTS + COUNTS):
+        db.execute(statement)
+    _count_coverage(db)
+    for statement in _statements(KEPT + VIEWS):
+        db.execute(statement)
+    db.execute(f"PRAGMA user_version = {NEWEST}")
+
+
+def _count_coverage(db: Database) -> None:
+    """Of runs that closed before there were counts."""
+    frozen = db.execute("SELECT sql FROM sqlite_master WHERE name = 'coverage_frozen'").fetchone()[0]
+    db.execute("DROP TRIGGER coverage_frozen")
+    rows = db.execute("SELECT run_id, probe, targeted, answered FROM coverage").fetchall()
+    for run, probe, targeted, answered in rows:
+        counts = (len(Bitmap.unpack(targeted)), len(Bitmap.unpack(answered)))
+        update = "UPDATE coverage SET asked_count = ?, answered_count = ? WHERE run_id = ? AND probe = ?"
+        db.execute(update, (*counts, run, probe))
+    db.execute(frozen)
 
 
 def _statements(script: str) -> list[str]:

@@ -97,7 +97,7 @@ class Store:
             with transaction(self.path, self.connection):
                 yield self.connection
         except BaseException:
-            self.reader.texts.forget()
+            self.reader.forget()
             raise
 
     # ---- runs
