@@ -16,8 +16,10 @@ from PIL import Image
 from posture.errors import UsageError
 from posture.report import Report, narrow
 from posture.reporters import write_site
+from tests.lab import need_library
 from tests.reporters import sample
 
+need_library("pangoft2-1.0", "libpangoft2-1.0-0")
 pypdf = pytest.importorskip("pypdf", reason="the extra 'tests' has it: pip install 'posture[tests]'")
 weasyprint = pytest.importorskip("weasyprint", reason="the extra 'pdf' is not installed: pip install 'posture[pdf]'")
 
