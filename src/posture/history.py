@@ -8,7 +8,6 @@ Whatever a scanned system may have written is :class:`~posture.scanned.Scanned` 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,11 +25,12 @@ from posture.scanned import Scanned, scanned
 from posture.store import Interval, RunRecord, Store, stamp
 from posture.store.beside import Beside, beside_run
 from posture.store.choice import as_of, bounds, latest_closed, resolve_run, two_runs
-from posture.store.flapping import was_known
 from posture.store.judging import compare_runs, last_looks, never_known, trusted_before, unknown_of_run
+from posture.store.looks import was_known
 from posture.store.quiet import SILENT_RUNS, silent_controls
 from posture.store.records import Trace
 from posture.store.timeline import first_run, worst
+from posture.store.traces import by_probe, digest_of, observed_at
 
 Row = dict[str, Any]
 
@@ -197,7 +197,7 @@ class _View:
             runs=[run, *(one for one in runs if one.number < run.number and one.closed)],
             bits={asset: bit for bit, asset in reader.bits(only).items()},
         )
-        self.traces = {asset: _by_probe(answers) for asset, answers in reader.traces(run, only).items()}
+        self.traces = {asset: by_probe(answers) for asset, answers in reader.traces(run, only).items()}
         self.starts = {one.number: one.started_at for one in runs}
 
     def row(self, key: Key) -> FindingRow:
@@ -227,11 +227,11 @@ class _View:
             "mends": finding.mends,
             "provider": Scanned(finding.provider) if finding.provider else None,
             "mend_by": finding.mend_by,
-            "observed_at": _observed_at(seen, traces) if seen else None,
+            "observed_at": observed_at(seen, traces) if seen else None,
             "first_seen": stamp(self.starts[first_run(self.timelines[key])]) if span else None,
             "last_seen": stamp(seen.end) if seen else None,
             "stale": aged,
-            "facts": _digest(traces),
+            "facts": digest_of(traces),
             "exemption": self.beside.exemption(key, finding.outcome),
             "unseen": self._unseen(key) if span else None,
             "dispute": self.beside.dispute(key),
@@ -260,28 +260,6 @@ class _View:
             if (told := answers.get(need.TYPE))
             for subject in subjects_behind(control, key[2], told)
         )
-
-
-def _by_probe(answers: Mapping[tuple[str, str], Trace]) -> dict[str, dict[str, Trace]]:
-    """Probe -> subject -> trace."""
-    found: dict[str, dict[str, Trace]] = {}
-    for (probe, subject), trace in answers.items():
-        found.setdefault(probe, {})[subject] = trace
-    return found
-
-
-def _observed_at(seen: RunRecord, traces: Iterable[Trace]) -> str:
-    """When the last answer came: exactly if it brought something new, else the start of the run that heard it again."""
-    new = [trace.at for trace in traces if trace.since == seen.number]
-    return stamp(max(new, default=seen.started_at))
-
-
-def _digest(traces: Iterable[Trace]) -> str | None:
-    """The digest of the facts; of several, the digest of their sorted list, one a line."""
-    digests = sorted({trace.digest for trace in traces if trace.digest})
-    if len(digests) > 1:
-        return "sha256:" + hashlib.sha256("\n".join(digests).encode()).hexdigest()
-    return digests[0] if digests else None
 
 
 @dataclass(slots=True)

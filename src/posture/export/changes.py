@@ -30,7 +30,7 @@ RULE_FIELDS = ("at", "run", "vantage", "what", "before", "after", "judged_otherw
 
 _EVENTS = (
     "SELECT asset_id, control.code, subject, kind, initial, severity, before, after, since, until FROM event "
-    "JOIN control ON control.id = control_id WHERE run_id = ? ORDER BY asset_id, control.code, subject, kind"
+    "JOIN control ON control.id = control_id WHERE run_id = ? ORDER BY event.asset_id, control.code, subject, event.kind"
 )
 
 

@@ -18,7 +18,7 @@ from posture.scanned import Scanned, scanned
 from posture.store import stamp
 from posture.store.answers import finding_from
 from posture.store.bitmap import Bitmap
-from posture.store.flapping import was_known
+from posture.store.looks import was_known
 from posture.store.records import OUTCOMES, SEVERITIES
 
 Row = dict[str, Any]

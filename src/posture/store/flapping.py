@@ -6,14 +6,12 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from posture.drift import FLAP_WINDOW, FLAPPING, Key
-from posture.store.bitmap import Bitmap
+from posture.store.looks import was_known
 from posture.store.records import Interval, RunRecord
 from posture.store.timeline import TURNS_AT_LEAST, flips, turns
 
 if TYPE_CHECKING:
     from posture.store.reader import Reader
-
-Looks = Mapping[str, tuple[Bitmap, Bitmap, Mapping[int, frozenset[str]]]]
 
 
 def flapping(reader: Reader, run: RunRecord, timelines: Mapping[Key, list[Interval]]) -> dict[Key, tuple[int, int]]:
@@ -54,11 +52,3 @@ def _answered_runs(reader: Reader, run: RunRecord, keys: Mapping[Key, Collection
         if not pending:
             break
     return found
-
-
-def was_known(looks: Looks, bit: int, key: Key) -> bool:
-    """Whether a run knew the answer to one control on one subject."""
-    asked, known, silent = looks.get(key[1], (Bitmap(), Bitmap(), {}))
-    if bit < 0 or bit not in asked:
-        return False
-    return bit in known or (bit in silent and key[2] not in silent[bit] and "" not in silent[bit])

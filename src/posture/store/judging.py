@@ -13,7 +13,7 @@ from posture.judge import judge
 from posture.model import AssetKey, Finding, Outcome, Reason, Unobserved
 from posture.policy import Policy
 from posture.store.dockets import docket_of
-from posture.store.flapping import was_known
+from posture.store.looks import was_known
 from posture.store.reader import Reader
 from posture.store.records import Interval, RunRecord
 from posture.store.under import known_under

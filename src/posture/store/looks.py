@@ -6,6 +6,7 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping
 
+from posture.drift import Key
 from posture.store.bitmap import Bitmap
 
 # Assets asked, assets known in full, and of those known in part the silent subjects, by bit.
@@ -33,6 +34,14 @@ class Looks(Mapping[str, Look]):
 
     def __len__(self) -> int:
         return len(self._packed)
+
+
+def was_known(looks: Mapping[str, Look], bit: int, key: Key) -> bool:
+    """Whether a run knew the answer to one control on one subject."""
+    asked, known, silent = looks.get(key[1], (Bitmap(), Bitmap(), {}))
+    if bit < 0 or bit not in asked:
+        return False
+    return bit in known or (bit in silent and key[2] not in silent[bit] and "" not in silent[bit])
 
 
 def _silent(packed: bytes) -> dict[int, frozenset[str]]:

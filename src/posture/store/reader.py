@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -15,8 +14,8 @@ from posture.model import AssetKey, Finding, Reason, Unobserved
 from posture.policy import Policy, parse_policy
 from posture.store.answers import Texts, answer_from, entry_from, finding_from, get_blob
 from posture.store.bitmap import Bitmap
-from posture.store.flapping import flapping, was_known
-from posture.store.looks import Looks
+from posture.store.flapping import flapping
+from posture.store.looks import Looks, was_known
 from posture.store.moved import Moves
 from posture.store.past import Pasts
 from posture.store.records import (
@@ -30,11 +29,9 @@ from posture.store.records import (
     Trace,
     moment,
 )
+from posture.store.run_rows import RUN, among, run_of
 from posture.store.timeline import fixed_once, last_mended
 
-_RUN = """SELECT run.id, run.name, state_code, timezone, vantage, started_at, ended_at, run.state, selectors, controls,
-  judgement_id, judgement.policy, policy_sha256, rules_sha256, tool, inventory_sha256, authorisation_sha256, lab, suspect
-  FROM run JOIN judgement ON judgement.id = judgement_id"""
 _AS_OF = "vantage_id = ? AND from_run <= ? AND (to_run IS NULL OR to_run > ?)"
 
 
@@ -57,17 +54,17 @@ class Reader:
     def runs(self, vantage: str | None = None) -> list[RunRecord]:
         """All runs, newest first."""
         unknown = "" if not self._closed else f" WHERE run.id NOT IN ({','.join(map(str, self._closed))})"
-        fresh = [_run(row) for row in self._connection.execute(_RUN + unknown)]
+        fresh = [run_of(row) for row in self._connection.execute(RUN + unknown)]
         runs = sorted([*self._closed.values(), *fresh], key=lambda run: run.number, reverse=True)
         self._closed.update((run.number, run) for run in fresh if run.closed)
         return [run for run in runs if vantage is None or run.vantage == vantage]
 
     def run(self, number: int) -> RunRecord:
         """Raises KeyError: no such run."""
-        row = self._connection.execute(_RUN + " WHERE run.id = ?", (number,)).fetchone()
+        row = self._connection.execute(RUN + " WHERE run.id = ?", (number,)).fetchone()
         if row is None:
             raise KeyError(number)
-        return _run(row)
+        return run_of(row)
 
     def policy(self, run: RunRecord) -> Policy:
         """The policy that a run was judged by."""
@@ -134,7 +131,7 @@ class Reader:
         rows = self._connection.execute(
             "SELECT asset.name, kind, code, body FROM declaration JOIN asset ON asset.id = asset_id "  # noqa: S608 - numbers
             "JOIN ministry ON ministry.id = ministry_id WHERE from_run <= ? AND (to_run IS NULL OR to_run > ?)"
-            + _among(None if only is None else self._chosen(only)),
+            + among(None if only is None else self._chosen(only)),
             (run, run),
         )
         return {AssetKey(name, kind): entry_from(AssetKey(name, kind), code, body) for name, kind, code, body in rows}
@@ -201,7 +198,7 @@ class Reader:
     def _as_of(self, select: str, run: RunRecord, only: Collection[int] | None = None) -> Iterator[tuple[Any, ...]]:
         """``only``: numbers of assets."""
         bound = (self.texts.known(run.vantage), run.number, run.number)
-        return self._connection.execute(select + _AS_OF + _among(only), bound)
+        return self._connection.execute(select + _AS_OF + among(only), bound)
 
     def _chosen(self, only: Collection[AssetKey] | None) -> dict[int, AssetKey]:
         """As :meth:`assets`, of some."""
@@ -230,7 +227,7 @@ class Reader:
         rows = self._connection.execute(
             "SELECT asset_id, control_id, subject_id, from_run, to_run, judgement_id, outcome, severity, body_id, cause, "  # noqa: S608 - numbers
             "end_cause FROM finding WHERE vantage_id = ? AND live = ? AND ? IN (0, judgement_id) AND from_run <= ?"
-            f"{_among(None if only is None else assets)} ORDER BY from_run",
+            f"{among(None if only is None else assets)} ORDER BY from_run",
             (self.texts.known(run.vantage), judgement is None, judgement or 0, run.number),
         )
         for asset, control, subject, since, until, judgement, outcome, severity, body, cause, end_cause in rows:
@@ -254,7 +251,7 @@ class Reader:
         """By number of an asset: its ministry as of a run, or the last one of what has left the inventory since."""
         rows = self._connection.execute(
             "SELECT asset_id, code FROM declaration JOIN ministry ON ministry.id = ministry_id "  # noqa: S608 - numbers
-            f"WHERE from_run <= ?{_among(only)} ORDER BY from_run",
+            f"WHERE from_run <= ?{among(only)} ORDER BY from_run",
             (run,),
         )
         return dict(rows.fetchall())
@@ -440,61 +437,6 @@ class Reader:
             found[AssetKey(name, kind), probe][subject] = said
         return found
 
-    def events(self, run: RunRecord) -> list[dict[str, Any]]:
-        """What was noted at a run's end."""
-        rows = self._connection.execute(
-            "SELECT event.kind, asset.name, asset.kind, control.code, subject, severity, before, after, initial, since, until "
-            "FROM event JOIN asset ON asset.id = asset_id JOIN control ON control.id = control_id "
-            "WHERE run_id = ? ORDER BY asset.name, control.code, subject, event.kind",
-            (run.number,),
-        )
-        names = (
-            "kind", "asset", "asset_kind", "control", "subject", "severity", "before", "after", "initial", "since", "until"
-        )  # fmt: skip
-        return [dict(zip(names, row, strict=True)) for row in rows]
-
-
-def _among(only: Collection[int] | None) -> str:
-    """A condition on asset_id. Numbers of ours, written out: there may be more than SQLite takes as parameters."""
-    return "" if only is None else f" AND asset_id IN ({','.join(map(str, only))})"
-
 
 def _members(packed: bytes, bits: Mapping[int, AssetKey]) -> frozenset[AssetKey]:
     return frozenset(bits[bit] for bit in Bitmap.unpack(packed))
-
-
-@cache
-def _chosen(text: str) -> Mapping[str, Any]:
-    """The selectors of a run: mostly none. To be read only."""
-    selectors: dict[str, Any] = json.loads(text)
-    return selectors
-
-
-@cache
-def _ids(text: str) -> tuple[str, ...]:
-    """The controls of a run: the same in one after the other."""
-    return tuple(json.loads(text))
-
-
-def _run(row: tuple[Any, ...]) -> RunRecord:
-    return RunRecord(
-        number=row[0],
-        id=row[1],
-        state_code=row[2],
-        timezone=row[3],
-        vantage=row[4],
-        started_at=moment(row[5]),
-        ended_at=moment(row[6]) if row[6] else None,
-        state=row[7],
-        selectors=_chosen(row[8]),
-        controls=_ids(row[9]),
-        judgement=row[10],
-        policy=row[11],
-        policy_digest=row[12],
-        rules_digest=row[13],
-        tool=row[14],
-        inventory_digest=row[15],
-        authorisation_digest=row[16],
-        lab=bool(row[17]),
-        suspect=bool(row[18]),
-    )

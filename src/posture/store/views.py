@@ -67,7 +67,7 @@ KEPT = "\n".join(
         f"CREATE TRIGGER finding_complete BEFORE INSERT ON finding WHEN NEW.live AND {_CLOSED.format('from_run')}\n"
         "BEGIN SELECT RAISE(ABORT, 'a closed run is immutable'); END;",
         "CREATE TRIGGER asset_kept BEFORE DELETE ON asset BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;",
-        "CREATE TRIGGER asset_frozen BEFORE UPDATE ON asset BEGIN SELECT RAISE(ABORT, 'an asset keeps its bit'); END;",
+        "CREATE TRIGGER asset_frozen BEFORE UPDATE OF bit ON asset BEGIN SELECT RAISE(ABORT, 'an asset keeps its bit'); END;",
         "CREATE TRIGGER declaration_kept BEFORE DELETE ON declaration",
         "BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;",
         "CREATE TRIGGER declaration_frozen BEFORE UPDATE ON declaration",
