@@ -29,7 +29,7 @@ from posture.store.records import (
     moment,
 )
 from posture.store.run_rows import RUN, among, run_of
-from posture.store.timeline import fixed_once, flips, last_mended, turns
+from posture.store.timeline import QUIET, fixed_once, flips, last_mended, turns
 
 _AS_OF = "vantage_id = ? AND from_run <= ? AND (to_run IS NULL OR to_run > ?)"
 
@@ -315,9 +315,8 @@ class Reader:
             unknown: the unknowns of that run, which are no part of the history.
             timelines: :meth:`timelines` of that run.
         """
-        bits = self.bits()
+        bits, looks = self.bits(), self.looks(run.number)
         place = {asset: bit for bit, asset in bits.items()}
-        looks = self.looks(run.number)
         known = {key: spans[-1].finding for key, spans in timelines.items() if spans[-1].until is None}
         ends = {one.number: one.end for one in self._until(run)}
         return Judged(
@@ -358,9 +357,9 @@ class Reader:
     def _answered_runs(
         self, run: RunRecord, keys: Collection[Key], timelines: Mapping[Key, list[Interval]]
     ) -> dict[Key, list[int]]:
-        """The last ``FLAP_WINDOW`` runs that knew the answer to each key, newest first."""
-        found: dict[Key, list[int]] = {key: [] for key in keys}
-        place = {asset: bit for bit, asset in self.bits().items()} if keys else {}
+        """The last ``FLAP_WINDOW`` runs that knew the answer to each key, newest first; fewer of what is quiet by now."""
+        found = {key: list[int]() for key in keys}
+        place = {asset: bit for bit, asset in self.bits({key[0] for key in keys}).items()}
         changed = {key: turns(timelines[key]) for key in keys}
         pending = set(keys)
         for one in self._until(run) if keys else ():
@@ -369,7 +368,7 @@ class Reader:
                 # The port that is closed is in no list of what was known; that it closed was seen.
                 if one.number in changed[key] or was_known(looks, place.get(key[0], -1), key):
                     found[key].append(one.number)
-            pending = {key for key in pending if len(found[key]) < FLAP_WINDOW}
+            pending = {k for k in pending if len(found[k]) < FLAP_WINDOW and not _is_quiet(found[k], changed[k])}
             if not pending:
                 break
         return found
@@ -441,6 +440,10 @@ class Reader:
         for name, kind, probe, subject, said in rows:
             found[AssetKey(name, kind), probe][subject] = said
         return found
+
+
+def _is_quiet(answered: Sequence[int], changed: set[int]) -> bool:
+    return len(answered) == QUIET and changed.isdisjoint(answered)
 
 
 def _members(packed: bytes, bits: Mapping[int, AssetKey]) -> frozenset[AssetKey]:
