@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes.util
 import os
 import shutil
 from pathlib import Path
@@ -33,6 +34,8 @@ LAB = {
     "nmap": "nmap",
     "ssh-keygen": "openssh-client",
 }
+# Shared libraries that a package of Python's leans on: name -> Debian package.
+LIBRARIES = {"pangoft2-1.0": "libpangoft2-1.0-0", "harfbuzz-subset": "libharfbuzz-subset0"}
 SBIN = ["/usr/sbin", "/sbin", *(str(path) for path in Path("/usr/lib/postgresql").glob("*/bin"))]
 
 
@@ -45,7 +48,10 @@ def install(session: nox.Session, requirements: str) -> None:
 def install_lab(session: nox.Session) -> None:
     """As root on Debian: whatever server of the lab is missing. Elsewhere those tests are skipped and say what to install."""
     path = os.pathsep.join([os.environ.get("PATH", ""), *SBIN])
-    missing = sorted(package for binary, package in LAB.items() if not shutil.which(binary, path=path))
+    missing = sorted(
+        [package for binary, package in LAB.items() if not shutil.which(binary, path=path)]
+        + [package for name, package in LIBRARIES.items() if not ctypes.util.find_library(name)]
+    )
     if not missing:
         return
     line = f"apt-get install -y --no-install-recommends {' '.join(missing)}"

@@ -41,13 +41,15 @@ def build(path: Path, days: int, key: OperatorKey) -> list[float]:
     chain, took = chain_of(AUTHORITY.issue(NAME).chain), list[float]()
     good, old = server(START, chain, old=False), server(START, chain, old=True)
     kinds = [(answers, judged(answers, START)) for answers in (good, old, silent(good, START))]
+    letters = {entry.ministry: ("lc-2026-001",) for entry in ENTRIES}
     ministries = {entry.ministry: entry.ministry for entry in ENTRIES}
     with Store.open(path, write=True) as store:
         for day in range(days):
             at = START + timedelta(days=day)
             chosen = [(entry.key, *kinds[kind_of(number, day)]) for number, entry in enumerate(ENTRIES)]
             planned = [(asset, *question) for asset, answers, _ in chosen for question in answers]
-            opened = store.begin(replace(start(at, ENTRIES, planned), ministries=ministries))
+            terms = replace(start(at, ENTRIES, planned), ministries=ministries, named=letters)
+            opened = store.begin(terms)
             opened.settle_all(
                 ((asset, *question), answer, "lc-2026-001")
                 for asset, answers, _ in chosen

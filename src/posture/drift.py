@@ -14,7 +14,9 @@ from datetime import datetime, timedelta
 from ipaddress import ip_address, ip_network
 
 from posture.checks import Control, catalogue
+from posture.judge import words_of
 from posture.model import AssetKey, Finding, Outcome, Reason, Severity, parse_endpoint
+from posture.scanned import Scanned
 
 Key = tuple[AssetKey, str, str]  # asset, control, subject
 
@@ -195,9 +197,9 @@ class _Comparison:
             if kind:
                 yield self._event(kind, key, old, self.after.known[key])
         elif old and self.after.ended.get(key) == "target":
-            if old.outcome.is_open:  # the port that was open is not any more: its address answered
-                if kind := self._settle(key, "fixed"):
-                    yield self._event(kind, key, old, replace(old, outcome=Outcome.PASS))
+            # The port that was open is not any more: its address answered.
+            if old.outcome.is_open and (kind := self._settle(key, "fixed")):
+                yield self._event(kind, key, old, replace(old, outcome=Outcome.PASS))
         elif old:
             yield from self._unseen(key, old)
 
@@ -395,6 +397,25 @@ def confirmed(
         for subject in subjects_behind(control, event.finding.subject, looks)
     ]
     return all(word == "same" for word in said) if said else None
+
+
+def _was_open(finding: Finding, shipped: Mapping[str, Control]) -> bool:
+    """Whether the finding spoken of is the old one: what was open has gone without anything in its place."""
+    control = shipped.get(finding.control)
+    tag = control.tags.get(finding.tag or "") if control else None
+    return tag is not None and tag.outcome.is_open
+
+
+def message_of(event: Event, shipped: Mapping[str, Control]) -> Scanned:
+    if event.kind == "out_of_scope" and event.after is None:
+        return Scanned("No longer looked at: it has left the DNS or the inventory.")
+    if event.kind in ("unknown", "stale") and event.finding.outcome is not Outcome.UNKNOWN:
+        return Scanned("Could not see; the last known answer stays.")
+    if event.kind == "fixed" and event.finding.tag and _was_open(event.finding, shipped):
+        return "No longer so: " + words_of(event.finding, shipped)
+    words = words_of(event.finding, shipped)
+    prefix = {"policy_changed": "By the new policy: ", "tool_changed": "By the new rules of this release: "}
+    return prefix.get(event.kind, "") + words
 
 
 def _needs_second_look(old: Finding | None, new: Finding) -> bool:

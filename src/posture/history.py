@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from posture.checks import Control, Previous
-from posture.drift import STALE_AFTER, Event, Key, confirmed, subjects_behind
+from posture.drift import STALE_AFTER, Event, Key, confirmed, message_of, subjects_behind
 from posture.errors import UsageError
 from posture.exemptions import Exemption
 from posture.judge import words_of
@@ -27,6 +27,7 @@ from posture.store.beside import Beside, beside_run
 from posture.store.choice import as_of, bounds, latest_closed, resolve_run, two_runs
 from posture.store.judging import compare_runs, last_looks, never_known, trusted_before, unknown_of_run
 from posture.store.looks import was_known
+from posture.store.quiet import SILENT_RUNS, silent_controls
 from posture.store.records import Trace
 from posture.store.timeline import first_run, worst
 from posture.store.traces import by_probe, digest_of, observed_at
@@ -71,10 +72,20 @@ class Selectors:
 # ---- runs
 
 
-def runs(store: Store, vantage: str | None = None) -> Row:
-    """``posture-runs/1``, newest first. Raises UsageError: nobody looked from that vantage."""
+def runs(store: Store, vantage: str | None = None, silent_runs: int = SILENT_RUNS) -> Row:
+    """``posture-runs/1``, newest first, and the controls that were silent for so many runs.
+
+    Raises:
+        UsageError: nobody looked from that vantage.
+    """
     _must_exist(store, vantage)
-    return {"schema": "posture-runs/1", "runs": [run.document() for run in store.reader.runs(vantage)]}
+    latest = latest_closed(store, vantage)
+    quiet = () if latest is None else silent_controls(store.reader, latest, silent_runs)
+    return {
+        "schema": "posture-runs/1",
+        "runs": [run.document() for run in store.reader.runs(vantage)],
+        "silent_controls": [one.document() for one in quiet],
+    }
 
 
 def _must_exist(store: Store, vantage: str | None) -> None:
@@ -415,26 +426,7 @@ def event_row(event: Event, ministry: str, shipped: Mapping[str, Control], stood
         "before": str(event.before) if event.before else None,
         "after": str(event.after) if event.after else None,
         "between": [stamp(event.between[0]), stamp(event.between[1])],
-        "message": _event_message(event, shipped),
+        "message": message_of(event, shipped),
         "initial": event.initial,
         "confirmed": stood,
     }
-
-
-def _was_open(finding: Finding, shipped: Mapping[str, Control]) -> bool:
-    """Whether the finding spoken of is the old one: what was open has gone without anything in its place."""
-    control = shipped.get(finding.control)
-    tag = control.tags.get(finding.tag or "") if control else None
-    return tag is not None and tag.outcome.is_open
-
-
-def _event_message(event: Event, shipped: Mapping[str, Control]) -> Scanned:
-    if event.kind == "out_of_scope" and event.after is None:
-        return Scanned("No longer looked at: it has left the DNS or the inventory.")
-    if event.kind in ("unknown", "stale") and event.finding.outcome is not Outcome.UNKNOWN:
-        return Scanned("Could not see; the last known answer stays.")
-    if event.kind == "fixed" and event.finding.tag and _was_open(event.finding, shipped):
-        return "No longer so: " + words_of(event.finding, shipped)
-    words = words_of(event.finding, shipped)
-    prefix = {"policy_changed": "By the new policy: ", "tool_changed": "By the new rules of this release: "}
-    return prefix.get(event.kind, "") + words

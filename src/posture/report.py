@@ -114,6 +114,7 @@ class Report:
     past time of which it tells, None for the present. ``exemptions``: rows of ``posture-exempted/1`` with the ``ministry``
     whose asset each is about, None where the inventory knows no such asset. ``trends``: the points of ``posture-trend/1``
     by ministry, "" the State. ``checkpoint`` is the signed note of the ledger over the run, "".
+    ``silent_controls``: sentences about controls that nobody answers any more; none in a narrowed report.
     """
 
     state: str
@@ -138,6 +139,7 @@ class Report:
     exemptions: tuple[Row, ...] = ()
     checkpoint: str = ""
     trends: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)
+    silent_controls: tuple[str, ...] = ()
 
     @property
     def is_narrowed(self) -> bool:
@@ -284,6 +286,7 @@ def narrow(report: Report, ministries: Sequence[str]) -> Report:
         exemptions=_only(report.exemptions, ministries),
         state_score=None,
         state_before=None,
+        silent_controls=(),
         trends={code: points for code, points in report.trends.items() if code in ministries},
         drift=None if report.drift is None else {**report.drift, "events": list(_only(report.events, ministries))},
     )

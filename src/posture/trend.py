@@ -138,19 +138,27 @@ def trend(
     Raises:
         UsageError: no such ministry or vantage, no date, or ``since`` after ``until``.
     """
-    history.runs(store, vantage)  # refuses a vantage that nobody looked from
-    latest = history.latest_closed(store, vantage)
-    if latest is None:
+    closed = [run for run in reversed(store.reader.runs()) if run.closed]
+    chosen = vantage or (closed[-1].vantage if closed else None)
+    runs = [run for run in closed if run.vantage == chosen]
+    if not runs:
+        if closed:
+            known = ", ".join(sorted({run.vantage for run in closed}))
+            raise UsageError(f"no vantage {vantage!r} in the history. Choose from: {known}.")
         return {"schema": "posture-trend/1", "vantage": vantage, "points": []}
-    runs = [run for run in reversed(store.reader.runs(latest.vantage)) if run.closed]
-    known = {code for (code,) in store.connection.execute("SELECT DISTINCT ministry FROM score")}
-    for name in ministries:
-        if name not in known or not name:
-            choice = ", ".join(sorted(filter(None, known))) or "none"
-            raise UsageError(f"no ministry {name!r} was ever scored. Choose from: {choice}.")
+    _must_be_scored(store, ministries)
     shown = _between(runs, since, until)
     points = _Points(store, runs, tuple(ministries)).of(shown) if shown else []
-    return {"schema": "posture-trend/1", "vantage": latest.vantage, "points": points}
+    return {"schema": "posture-trend/1", "vantage": chosen, "points": points}
+
+
+def _must_be_scored(store: Store, ministries: Sequence[str]) -> None:
+    for name in ministries:
+        row = store.connection.execute("SELECT 1 FROM score WHERE ministry = ? LIMIT 1", (name,)).fetchone()
+        if row is None or not name:
+            known = store.connection.execute("SELECT DISTINCT ministry FROM score WHERE ministry <> '' ORDER BY 1")
+            choice = ", ".join(code for (code,) in known) or "none"
+            raise UsageError(f"no ministry {name!r} was ever scored. Choose from: {choice}.")
 
 
 def trends_until(store: Store, run: RunRecord) -> dict[str, tuple[Row, ...]]:

@@ -31,7 +31,7 @@ STOPPED = [0, 4, 0]  # the order, the scan under it, its lifting
 
 @dataclass
 class Runner:
-    """Asks the runner process for scans with a fault in them; ``calm`` had none."""
+    """Asks the runner process for scans with a fault in them; 0 is none."""
 
     asking: IO[str]
     answers: IO[str]
@@ -88,20 +88,25 @@ def faults_of(answer: dict[str, Any], calm: dict[str, Any]) -> list[str]:
     return wrong
 
 
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
+    with runner(tmp_path_factory.mktemp("faults")) as ready:
+        yield ready
+
+
 @pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=pytest.mark.xdist_group(f"faults {kind}")) for kind in KINDS]
 )
-def test_whichever_call_fails_the_scan_ends_in_order_and_the_next_one_works(kind: str, tmp_path: Path) -> None:
+def test_whichever_call_fails_the_scan_ends_in_order_and_the_next_one_works(kind: str, one: Runner) -> None:
     if kind in CHILD_KINDS:
         need("nmap", "nmap")
-    with runner(tmp_path) as one:
-        (calm,) = one.scans(kind, [0])
-        assert calm["code"] == 0
-        assert [run["state"] for run in calm["leaves"]["runs"]] == ["complete"]
-        assert faults_of(calm, calm) == []
-        numbers = sample(calm["counts"][kind])
-        assert numbers
+    (calm,) = one.scans(kind, [0])
+    assert calm["code"] == 0
+    assert [run["state"] for run in calm["leaves"]["runs"]] == ["complete"]
+    assert faults_of(calm, calm) == []
+    numbers = sample(calm["counts"][kind])
+    assert numbers
 
-        wrong = {answer["number"]: faults_of(answer, calm) for answer in one.scans(kind, numbers)}
+    wrong = {answer["number"]: faults_of(answer, calm) for answer in one.scans(kind, numbers)}
 
     assert {number: found for number, found in wrong.items() if found} == {}

@@ -83,6 +83,7 @@ def row(asset: str, control: str, outcome: str, message: str = "", **changes: An
         "exemption": None,
         "unseen": None,
         "dispute": None,
+        "unstable": None,
     }
     return as_read(fields | changes)
 

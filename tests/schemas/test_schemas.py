@@ -111,6 +111,11 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
              "ends": {"closed": 1}}
         ],
     },
+    "export": {
+        "run": "R-20261123T210000Z-4f2a", "ministry": "finance", "kind": "closed", "what": "finding",
+        "asset": "www.finance.gov.example", "asset_kind": "host", "control": "tls.hsts.policy", "subject": "",
+        "cause": "target",
+    },
     "rejudge": {
         "schema": "posture-rejudge/1", "policy": "strict/1", "policy_sha256": "a" * 64, "rules_sha256": "b" * 64,
         "judged": 2, "added": 340, "not_recorded": {"answers": 0, "controls": ["tls.pq.hybrid"]},
@@ -146,7 +151,6 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
              "steps": [{"at": "2026-11-24T21:04:31Z", "decision": "rejected", "by": "C", "reason": "W"}]}
         ],
     },
-    "export": {"schema": "posture-export/1", "record": "finding", "state": "LC", "ministry": "finance", "body": {}},
 }  # fmt: skip
 
 
@@ -176,7 +180,7 @@ def test_schema_refuses_a_document_that_lacks_any_required_field(name: str) -> N
 
 def test_schema_refuses_another_documents_name() -> None:
     for name in NAMES:
-        key = "format" if name == "inventory" else "schema"
+        key = {"inventory": "format", "export": "kind"}.get(name, "schema")
         assert faults(name, DOCUMENTS[name] | {key: "posture-other/1"})
 
 

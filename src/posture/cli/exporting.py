@@ -71,7 +71,7 @@ def run_export(settings: Settings, wanted: Wanted) -> Result:
         raise
     span = export.span
     days = f"{span.first_day} to {span.last_day}"
-    told = f"{wanted.out}: {len(span.runs)} runs of {', '.join(span.ministries)}, {days}, {size:,} bytes\n"
+    told = f"{wanted.out}: {len(span.runs)} runs of {span.whose}, {days}, {size:,} bytes\n"
     following = f"Next: posture verify {wanted.out}\n" if wanted.proof else ""
     return Result(text=told, remark="" if settings.quiet else following)
 

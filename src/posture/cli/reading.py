@@ -56,8 +56,9 @@ def show_runs(settings: Settings, vantage: str | None, output: str) -> Result:
     from posture import history
     from posture.store import Store
 
-    with Store.open(config_of(settings).db, write=False) as store:
-        return Result(document=history.runs(store, vantage), format=output)
+    config = config_of(settings)
+    with Store.open(config.db, write=False) as store:
+        return Result(document=history.runs(store, vantage, config.silent_runs), format=output)
 
 
 def show_findings(settings: Settings, filters: Filters, fail_on: str, output: str, *, ages: bool = False) -> Result:

@@ -135,7 +135,8 @@ def readme(span: Span, *, proof: bool, label: str) -> str:
         "  posture verify THIS.zip --key FINGERPRINT\n"
         "  Get the fingerprint of the operator's key by another way than this file: by telephone, from a letter, from the\n"
         "  foot of an older scorecard. Without --key the file is only shown to be consistent in itself.\n"
-        "  'verify' names the record that was changed, left out or put in.\n"
+        "  'verify' names the record that was changed, left out or put in. The records begin with the first run of the\n"
+        "  history, also before the range, so that what held when the range began is proved too.\n"
         "  By hand: each line of records.jsonl is one record; proof.json holds the SHA-256 of each, the path from them to\n"
         "  the ledger (RFC 6962), and checkpoint.txt the ledger's signed head (C2SP tlog-checkpoint, Ed25519).\n"
         if proof

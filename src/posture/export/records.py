@@ -1,7 +1,7 @@
 """The ledger's records of the range, one canonical line each: what a proof binds and ``posture verify`` checks.
 
 First, of the runs before the range, what still held when it began, with the terms of those runs; then every record of
-every run of the range.
+every run of the range. With a proof every run before it comes in full: of a part, nobody could tell what was left out.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from posture.export.span import Span
 from posture.ledger import canonical
-from posture.ledger.proof import records_for
+from posture.ledger.proof import records_for, runs_between
 from posture.ledger.records import Record
 from posture.store import RunRecord
 
@@ -29,12 +29,9 @@ class Records:
     """``runs``: those whose records are exported in full; ``earlier``: those of which only some are."""
 
     span: Span
+    runs: tuple[RunRecord, ...]
     earlier: tuple[RunRecord, ...] = ()
     held: Mapping[int, set[_Key]] = field(default_factory=dict)
-
-    @property
-    def runs(self) -> tuple[RunRecord, ...]:
-        return self.span.runs
 
     def lines(self) -> Iterator[bytes]:
         """Each record with its line's end; memory for one run at a time."""
@@ -59,6 +56,12 @@ def _key(record: Record) -> _Key | None:
     return record["kind"], record["asset"], record["asset_kind"], what, record["subject"]
 
 
+def whole_records(span: Span) -> Records:
+    """Every record of every run up to the end of the range, so that what held when it began can be proved too."""
+    first = span.store.reader.runs()[-1]
+    return Records(span, tuple(runs_between(span.store, [first, *span.runs])))
+
+
 def records_of_span(span: Span) -> Records:
     """What is to be exported of which runs."""
     reader, held = span.store.reader, dict[int, set[_Key]]()
@@ -77,4 +80,4 @@ def records_of_span(span: Span) -> Records:
                     held.setdefault(since, set()).add(key)
     whole = {run.number for run in span.runs}
     earlier = tuple(run for run in reader.runs() if run.number in held and run.number not in whole)
-    return Records(span, tuple(sorted(earlier, key=lambda run: run.number)), held)
+    return Records(span, span.runs, tuple(sorted(earlier, key=lambda run: run.number)), held)

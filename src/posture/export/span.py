@@ -18,6 +18,8 @@ from posture.store import RunRecord, Store
 from posture.store.bitmap import Bitmap
 from posture.store.choice import bounds, day_of
 
+SHOWN = 5  # ministries that a line names
+
 
 @dataclass(frozen=True, slots=True)
 class Tenure:
@@ -65,6 +67,12 @@ class Span:
     def end(self) -> datetime:
         """When the last run of the range had ended."""
         return max(run.end for run in self.runs)
+
+    @property
+    def whose(self) -> str:
+        """The ministries in a few words."""
+        codes = list(self.ministries)
+        return ", ".join(codes) if len(codes) <= SHOWN else f"{', '.join(codes[:SHOWN])} and {len(codes) - SHOWN} more"
 
     def day(self, at: datetime) -> date:
         return at.astimezone(self.zone).date()

@@ -114,7 +114,7 @@ LAYOUTS = (
 
 def write_workbook(path: Path, span: Span, inventory: Inventory | None, *, label: str, heard: Heard) -> None:
     """Raises OSError: it cannot be written."""
-    title = f"Posture history of {', '.join(span.ministries)}, {span.first_day} to {span.last_day}"
+    title = f"Posture history of {span.whose}, {span.first_day} to {span.last_day}"
     with Workbook(path, LAYOUTS, title=title, at=span.end, zone=span.zone, label=label) as book:
         counts = Counts()
         book.fill("nights", counts.nights(night_rows(span)))

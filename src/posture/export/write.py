@@ -16,7 +16,7 @@ from typing import TextIO
 from posture.errors import PostureError, UsageError
 from posture.export.findings import FIELDS, finding_rows
 from posture.export.method import readme
-from posture.export.records import Records, records_of_span
+from posture.export.records import Records, records_of_span, whole_records
 from posture.export.span import Span
 from posture.export.workbook import Heard, write_workbook
 from posture.inventory.records import Inventory
@@ -90,7 +90,8 @@ def _workbook(export: Export, path: Path) -> None:
 
 
 def _bundle(export: Export, path: Path) -> None:
-    span, records = export.span, records_of_span(export.span)
+    span = export.span
+    records = whole_records(span) if export.proof else records_of_span(span)
     book = path.with_name(f"{path.name}.xlsx")
     try:
         _workbook(export, book)
@@ -100,9 +101,7 @@ def _bundle(export: Export, path: Path) -> None:
             _member(archive, RECORDS, lambda: _told(records, export.heard))
             if export.proof:
                 export.heard("proof", 0)
-                proof = make_proof(
-                    span.store, span.ministries.keys(), span.runs, records.earlier, open_end=span.open_end
-                )
+                proof = make_proof(span.store, span.ministries.keys(), records.runs, open_end=span.open_end)
                 document = json.dumps(proof.document, sort_keys=True, separators=(",", ":"))
                 _member(archive, PROOF, lambda: iter([document.encode("ascii")]))
                 _member(archive, CHECKPOINT, lambda: iter([proof.note.encode()]))

@@ -274,7 +274,7 @@ class _View:
         self.number = self.store.reader.texts.known(self.vantage)
 
     def letters_of(self, ministry: str) -> AbstractSet[str]:
-        return self.named[ministry] if ministry in self.named else self.letters[ministry]
+        return self.named.get(ministry, frozenset()) if self.named else self.letters[ministry]
 
     def advance(self, run: int) -> None:
         if run == self.run:
@@ -287,7 +287,7 @@ class _View:
             span,
         ).fetchall()
         asked: set[tuple[int, int, str]] = set()
-        for table in ("facts", "miss"):
+        for table in () if self.named else ("facts", "miss"):
             asked.update(
                 connection.execute(
                     f"SELECT DISTINCT from_run, asset_id, authorisation FROM {table} "  # noqa: S608 - names of our own

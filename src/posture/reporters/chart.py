@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 
 from posture.report import Row
 from posture.scorecard import instant
@@ -112,14 +113,14 @@ def _stretches(points: Sequence[Row], dots: dict[int, Dot]) -> Iterator[list[Dot
 def _usual_step(points: Sequence[Row]) -> float:
     """Median seconds from run to run."""
     times = [_at(row) for row in points]
-    steps = sorted((later - earlier).total_seconds() for earlier, later in zip(times, times[1:], strict=False))
+    steps = sorted((later - earlier).total_seconds() for earlier, later in pairwise(times))
     return steps[len(steps) // 2] if len(steps) > 2 else float("inf")
 
 
 def _paths(stretch: Sequence[Dot]) -> Iterator[tuple[str, bool]]:
     """The line in pieces of one kind; a piece begins where the one before ended."""
     piece: list[Dot] = list(stretch[:1])
-    for earlier, later in zip(stretch, stretch[1:], strict=False):
+    for earlier, later in pairwise(stretch):
         dim = earlier.dim or later.dim
         was = len(piece) > 1 and (piece[-2].dim or piece[-1].dim)
         if len(piece) > 1 and dim is not was:

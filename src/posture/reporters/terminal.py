@@ -70,6 +70,7 @@ def write_table(document: Row, stream: TextIO, *, colour: bool, width: int, ever
     for name, more in _further(document):
         stream.write("\n")
         _write_rows(SHAPES[name], more, stream, colour=colour, width=width)
+    stream.writelines(f"\n{terminal(one['message'])}\n" for one in document.get("silent_controls") or ())
     if document["schema"].startswith("posture-plan/"):
         stream.write(_plan_ending(document))
 

@@ -20,6 +20,7 @@ from posture.rescoring import recorded_scores, score_under
 from posture.store import RunRecord, Store
 from posture.store.authority import authority_of
 from posture.store.exemptions import exemptions_of
+from posture.store.quiet import silent_controls
 from posture.trend import trends_until
 
 
@@ -27,6 +28,16 @@ def drift_document(db: Path, before: str, after: str, *, vantage: str | None = N
     """``posture-drift/1`` between two runs of a database."""
     with Store.open(db, write=False) as store:
         return history.compare(store, before, after, vantage=vantage)
+
+
+def gone_silent(config: Config) -> tuple[str, ...]:
+    """What to say of controls that nobody answers any more; () without a history."""
+    if not config.db.exists():
+        return ()
+    with Store.open(config.db, write=False) as store:
+        last = history.latest_closed(store)
+        found = () if last is None else silent_controls(store.reader, last, config.silent_runs)
+    return tuple(one.sentence for one in found)
 
 
 def remembered(store: Store, run: RunRecord, path: Path) -> Inventory:
@@ -101,6 +112,7 @@ def report_of(
         recorded_entries = exemptions_of(store.connection, last.number)
         signed = checkpoint_of(store.connection, last)
         trends = trends_until(store, last)
+        silent = tuple(one.sentence for one in silent_controls(store.reader, last, config.silent_runs))
     then = min(history.bounds(at, last.timezone)[1], now) if at else last.end if run else now
     listed = exempted(recorded_entries if entries is None else entries, document["findings"], then, last.timezone)
     report = assemble(
@@ -116,4 +128,4 @@ def report_of(
         authorities=authorities,
         exemptions=listed["exemptions"],
     )
-    return replace(report, checkpoint=signed.note if signed else "", trends=trends)
+    return replace(report, checkpoint=signed.note if signed else "", trends=trends, silent_controls=silent)

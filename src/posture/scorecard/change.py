@@ -76,7 +76,7 @@ def changes(
     *,
     now: Scorecard | None = None,
     moved: Iterable[Key] = (),
-    subject_of: Callable[[str, str], str] = lambda control, subject: subject,
+    subject_of: Callable[[str, str], str] = lambda _, subject: subject,
 ) -> dict[str, Change]:
     """The change of every score, by ministry; "" is the State.
 

@@ -17,14 +17,14 @@ from typing import TypeGuard
 
 from posture.checks import Control
 from posture.judge import judge
-from posture.model import Answer, AssetKey, Finding, Outcome, Reason, Unobserved
+from posture.model import Absent, Answer, AssetKey, Finding, Outcome, Reason, Unobserved
 from posture.policy import Policy
 from posture.store.answers import body_fields, finding_body
 from posture.store.dockets import Answers, docket_of
 from posture.store.fold_findings import why_gone
 from posture.store.past import Past, Pasts
 from posture.store.reader import Reader
-from posture.store.records import OUTCOMES, SEVERITIES, AssetEntry, RunRecord, moment
+from posture.store.records import OUTCOMES, SEVERITIES, AssetEntry, RunRecord, StoredAnswer, moment
 
 Place = tuple[str, str]  # control, subject
 Value = tuple[int, int, int]  # outcome, severity, body
@@ -96,6 +96,19 @@ class _Held:
     is_stored: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """Verdicts by control and subject, with the values of the known ones; from when until when the same answers give them."""
+
+    since: datetime
+    until: datetime | None
+    told: Mapping[str, Mapping[str, Finding]]
+    values: Mapping[Place, Value]
+
+    def holds(self, at: datetime) -> bool:
+        return self.since <= at and (self.until is None or at < self.until)
+
+
 @dataclass(slots=True)
 class AssetYears:
     """One asset. Call :meth:`walk` once."""
@@ -110,6 +123,7 @@ class AssetYears:
     owed: set[str] = field(default_factory=set)  # controls to judge at the next run that asks for them
     due: datetime | None = None  # the first time at which something held is judged differently
     closed: list[tuple[object, ...]] = field(default_factory=list)
+    before: dict[object, _Before] = field(default_factory=dict)  # what the very same answers were judged before
 
     def __post_init__(self) -> None:
         ground = self.ground
@@ -136,6 +150,7 @@ class AssetYears:
                 self._take_over(run.begins, number)
             if run.turns or number in turns or run.turned >> self.bit & 1:
                 self.owed.update(self.ground.policy.controls)
+                self.before.clear()  # thresholds, trust store, entry or lab: the same answers may be judged otherwise
             wanted = set(self.ground.controls_of(changes.get(number, ())))
             if self.due is not None and self.due <= record.end:
                 self.owed.update(name for (name, _), one in self.held.items() if _is_due(one, record.end))
@@ -193,19 +208,23 @@ class AssetYears:
             return
         now = (wanted | self.owed) if _is_whole(record) else (wanted | self.owed) & ground.controls_of(asked)
         self.owed -= now
-        by_control: dict[str, dict[str, Finding]] = {name: {} for name in now}
         seen = {question: stored for question, stored in look.items() if question[0] in asked}
-        for one in self._judged(entry, seen, record, now):
-            by_control[one.control][one.subject] = one
-        for name, found in by_control.items():
-            self._told(record, name, found, seen)
+        judged = self._judged(entry, seen, record, now)
+        held: dict[str, list[Place]] = defaultdict(list)
+        for place in self.held:
+            held[place[0]].append(place)
+        for name, found in judged.told.items():
+            self._told(record, found, judged.values, seen, held[name])
         self._find_due()
 
-    def _judged(
-        self, entry: AssetEntry, look: Answers, run: RunRecord, controls: Collection[str]
-    ) -> tuple[Finding, ...]:
+    def _judged(self, entry: AssetEntry, look: Answers, run: RunRecord, controls: Collection[str]) -> _Before:
+        """Of a server that goes to and fro between a few states each is judged once."""
         ground = self.ground
-        return judge(
+        name = (frozenset(controls), tuple(sorted((question, *_identity(stored)) for question, stored in look.items())))
+        known = self.before.get(name)
+        if known is not None and known.holds(run.end):
+            return known
+        found = judge(
             docket_of(entry, look),
             ground.policy,
             run.end,
@@ -214,14 +233,41 @@ class AssetYears:
             controls=controls,
             shipped=ground.shipped,
         )
+        until = min((one.good_until for one in found if one.good_until), default=None)
+        told: dict[str, dict[str, Finding]] = {control: {} for control in controls}
+        for one in found:
+            told[one.control][one.subject] = one
+        number = ground.reader.texts.number
+        values = {
+            (one.control, one.subject): (
+                OUTCOMES.index(one.outcome),
+                SEVERITIES.index(one.severity),
+                number(finding_body(one)),
+            )
+            for one in found
+            if one.outcome is not Outcome.UNKNOWN
+        }
+        self.before[name] = _Before(run.end, until, told, values)
+        return self.before[name]
 
-    def _told(self, run: RunRecord, name: str, found: Mapping[str, Finding], look: Answers) -> None:
-        """What a run says of one control: what is known now, what is only not seen, and what has gone."""
-        number = self.ground.reader.texts.number
-        answered = {subject for subject, one in found.items() if one.outcome is not Outcome.UNKNOWN}
-        for subject in answered:
-            one, place = found[subject], (name, subject)
-            value = (OUTCOMES.index(one.outcome), SEVERITIES.index(one.severity), number(finding_body(one)))
+    def _told(
+        self,
+        run: RunRecord,
+        found: Mapping[str, Finding],
+        values: Mapping[Place, Value],
+        look: Answers,
+        held: Iterable[Place],
+    ) -> None:
+        """What a run says of one control: what is known now, what is only not seen, and what has gone.
+
+        Args:
+            held: what holds of that control so far.
+        """
+        for subject, one in found.items():
+            place = (one.control, subject)
+            value = values.get(place)
+            if value is None:
+                continue
             old = self.held.get(place)
             if old is None or old.value != value:
                 cause = "target" if place in self.ever else "first"
@@ -230,8 +276,9 @@ class AssetYears:
                 self._hold(place, _Held(value, cause, run.number, one.good_until))
             else:
                 old.good_until = one.good_until
-        for place in [place for place in self.held if place[0] == name and place[1] not in answered]:
-            self._unanswered(run, place, found, look)
+        for place in held:
+            if place not in values:
+                self._unanswered(run, place, found, look)
 
     def _unanswered(self, run: RunRecord, place: Place, found: Mapping[str, Finding], look: Answers) -> None:
         self.held[place].good_until = None  # whatever it is by now, nobody saw it
@@ -290,6 +337,16 @@ class AssetYears:
         ]
         self.ground.connection.executemany(_INSERT, [*self.closed, *still])
         self.ground.added += len(self.closed) + len(still)
+
+
+def _identity(stored: StoredAnswer) -> tuple[str, str, str, str]:
+    """What makes an answer the same one whenever it was given."""
+    answer, authority = stored.answer, stored.authorisation or ""
+    if isinstance(answer, Unobserved):
+        return str(answer.reason), answer.code or "", answer.detail, authority
+    if isinstance(answer, Absent):
+        return str(answer.cause), "", answer.detail, authority
+    return stored.digest, "", "", authority
 
 
 def _value(columns: Collection[int]) -> Value:

@@ -12,7 +12,7 @@ from posture.store.records import moment
 
 SEPARATOR = "\n"  # between the names of signers, which hold none
 _FIRST_WITH_AUTHORITY = 2  # user_version
-_FIRST_WITH_NAMED = 5
+_FIRST_WITH_NAMED = 7
 
 
 def put_authority(connection: sqlite3.Connection, run: int, authorities: Iterable[Authority]) -> None:

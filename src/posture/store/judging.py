@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from posture.checks import Control
-from posture.drift import Event, Key, doubts, drift, key_of
+from posture.drift import Event, Judged, Key, doubts, drift, key_of
 from posture.judge import judge
 from posture.model import AssetKey, Finding, Outcome, Reason, Unobserved
 from posture.policy import Policy
@@ -120,7 +120,7 @@ def compare_runs(
             controls=after.controls,
         )
     timelines = reader.timelines(after)
-    then = reader.judged(before, {}, reader.timelines(before))
+    then = _without_doubt(reader, before)
     now = reader.judged(after, silent, timelines)
     events = drift(then, now, rejudged)
     between = [run for run in reader.runs(after.vantage) if before.number < run.number < after.number and run.closed]
@@ -128,6 +128,28 @@ def compare_runs(
     seen = None if doubted is None else reader.judged(doubted, {}, reader.timelines(doubted))
     exact = _when(reader, events, timelines, before, between) if between else events
     return exact, doubts(then, now, events, seen)
+
+
+def _without_doubt(reader: Reader, run: RunRecord) -> Judged:
+    """A run as drift looks at it, less what a suspect run alone has said and nobody has confirmed yet."""
+    timelines = reader.timelines(run)
+    view = reader.judged(run, {}, timelines)
+    earlier = [one for one in reader.runs(run.vantage) if one.number < run.number]
+    doubted = {one.number for one in earlier if one.suspect}
+    if run.suspect or not doubted:
+        return view
+    candidates = {
+        key: spans for key, spans in timelines.items() if spans[-1].until is None and spans[-1].since in doubted
+    }
+    seen = reader.last_seen(run, candidates)
+    unconfirmed = {key: spans for key, spans in candidates.items() if seen[key].number == spans[-1].since}
+    before = {
+        key: spans[:-1] for key, spans in unconfirmed.items() if len(spans) > 1 and spans[-2].until == spans[-1].since
+    }
+    known = {key: finding for key, finding in view.known.items() if key not in unconfirmed}
+    known |= {key: spans[-1].finding for key, spans in before.items()}
+    seen_before = {key: one.end for key, one in reader.last_seen(run, before).items()}
+    return replace(view, known=known, seen={**view.seen, **seen_before})
 
 
 def moved_events(reader: Reader, before: RunRecord, after: RunRecord) -> tuple[Event, ...]:

@@ -9,11 +9,12 @@ from functools import cache
 from typing import Any
 
 from posture.checks import Reference
-from posture.drift import FLAP_WINDOW, FLAPPING, Judged, Key, Probed
+from posture.drift import Judged, Key, Probed
 from posture.model import AssetKey, Finding, Reason, Unobserved
 from posture.policy import Policy, parse_policy
 from posture.store.answers import Texts, answer_from, entry_from, finding_from, get_blob
 from posture.store.bitmap import Bitmap
+from posture.store.flapping import flapping
 from posture.store.looks import Looks, was_known
 from posture.store.moved import Moves
 from posture.store.past import Pasts
@@ -29,7 +30,7 @@ from posture.store.records import (
     moment,
 )
 from posture.store.run_rows import RUN, among, run_of
-from posture.store.timeline import QUIET, fixed_once, flips, last_mended, turns
+from posture.store.timeline import fixed_once, last_mended
 
 _AS_OF = "vantage_id = ? AND from_run <= ? AND (to_run IS NULL OR to_run > ?)"
 
@@ -260,6 +261,15 @@ class Reader:
         query = "SELECT value FROM text_value WHERE id IN (SELECT subject_id FROM finding)"
         return [text for (text,) in self._connection.execute(query)]
 
+    def was_ever_known(self, control: str, run: RunRecord) -> bool:
+        """Whether anybody ever answered a control, at the run's vantage, up to it."""
+        query = (
+            "SELECT 1 FROM finding JOIN control ON control.id = control_id WHERE code = ? AND vantage_id = ? AND live "
+            "AND from_run <= ? LIMIT 1"
+        )
+        row = self._connection.execute(query, (control, self.texts.known(run.vantage), run.number)).fetchone()
+        return row is not None
+
     # ---- coverage
 
     def coverage(self, run: RunRecord) -> dict[str, Probed]:
@@ -283,7 +293,7 @@ class Reader:
         Looks back only as far as the last run that asked the whole inventory. ``only``: among these assets.
         """
         bits, settled, found = self.bits(only), set[tuple[str, int]](), set[int]()
-        for one in self._until(run):
+        for one in self.until(run):
             if one.state == "quarantined":
                 continue
             for control, (asked, known, _) in self.looks(one.number).items():
@@ -297,7 +307,7 @@ class Reader:
     def known_at_last_look(self, run: RunRecord, keys: Collection[Key]) -> set[Key]:
         """Those of some keys that the last run to ask for them, up to this run, got to know."""
         place, pending, known = {asset: bit for bit, asset in self.bits().items()}, set(keys), set[Key]()
-        for one in self._until(run) if pending else ():
+        for one in self.until(run) if pending else ():
             looks = self.looks(one.number)
             asked = {key for key in pending if key[1] in looks and place[key[0]] in looks[key[1]][0]}
             known.update(key for key in asked if was_known(looks, place[key[0]], key))
@@ -318,7 +328,7 @@ class Reader:
         bits, looks = self.bits(), self.looks(run.number)
         place = {asset: bit for bit, asset in bits.items()}
         known = {key: spans[-1].finding for key, spans in timelines.items() if spans[-1].until is None}
-        ends = {one.number: one.end for one in self._until(run)}
+        ends = {one.number: one.end for one in self.until(run)}
         return Judged(
             at=run.end,
             known=known,
@@ -343,37 +353,22 @@ class Reader:
         )
 
     def flapping(self, run: RunRecord, timelines: Mapping[Key, list[Interval]]) -> dict[Key, tuple[int, int]]:
-        """What changed too often of late: how often within its window, and the run that the window begins with."""
-        wanted = {
-            key for key, spans in timelines.items() if len(spans) >= FLAPPING // 2 and len(turns(spans)) >= FLAPPING
-        }
-        found: dict[Key, tuple[int, int]] = {}
-        for key, answered in self._answered_runs(run, wanted, timelines).items():
-            count = flips(timelines[key], answered)
-            if count >= FLAPPING:
-                found[key] = (count, answered[:FLAP_WINDOW][-1])
+        """What changes too often: see :func:`posture.store.flapping.flapping`."""
+        return flapping(self, run, timelines)
+
+    def contradicted(self, run: RunRecord) -> dict[tuple[AssetKey, str], set[int]]:
+        """Runs whose second look did not say what the first had said, by asset and subject."""
+        found: dict[tuple[AssetKey, str], set[int]] = defaultdict(set)
+        rows = self._connection.execute(
+            "SELECT asset.name, asset.kind, subject, run.id FROM second_look JOIN asset ON asset.id = asset_id "
+            "JOIN run ON run.id = run_id WHERE said = 'other' AND vantage = ? AND run.id <= ?",
+            (run.vantage, run.number),
+        )
+        for name, kind, subject, number in rows:
+            found[AssetKey(name, kind), subject].add(number)
         return found
 
-    def _answered_runs(
-        self, run: RunRecord, keys: Collection[Key], timelines: Mapping[Key, list[Interval]]
-    ) -> dict[Key, list[int]]:
-        """The last ``FLAP_WINDOW`` runs that knew the answer to each key, newest first; fewer of what is quiet by now."""
-        found = {key: list[int]() for key in keys}
-        place = {asset: bit for bit, asset in self.bits({key[0] for key in keys}).items()}
-        changed = {key: turns(timelines[key]) for key in keys}
-        pending = set(keys)
-        for one in self._until(run) if keys else ():
-            looks = self.looks(one.number)
-            for key in pending:
-                # The port that is closed is in no list of what was known; that it closed was seen.
-                if one.number in changed[key] or was_known(looks, place.get(key[0], -1), key):
-                    found[key].append(one.number)
-            pending = {k for k in pending if len(found[k]) < FLAP_WINDOW and not _is_quiet(found[k], changed[k])}
-            if not pending:
-                break
-        return found
-
-    def _until(self, run: RunRecord) -> list[RunRecord]:
+    def until(self, run: RunRecord) -> list[RunRecord]:
         """The vantage's closed runs up to this one, which may just be closing; newest first."""
         earlier = [one for one in self.runs(run.vantage) if one.number < run.number and one.closed]
         return [run, *earlier]
@@ -396,7 +391,7 @@ class Reader:
         place = {asset: bit for bit, asset in self.bits().items()} if bits is None else bits
         pending = {key: spans[-1] for key, spans in timelines.items()}
         seen: dict[Key, RunRecord] = {}
-        for one in self._until(run) if runs is None else runs:
+        for one in self.until(run) if runs is None else runs:
             if not pending:
                 break
             held = [key for key, span in pending.items() if span.until is None or one.number < span.until]
@@ -440,10 +435,6 @@ class Reader:
         for name, kind, probe, subject, said in rows:
             found[AssetKey(name, kind), probe][subject] = said
         return found
-
-
-def _is_quiet(answered: Sequence[int], changed: set[int]) -> bool:
-    return len(answered) == QUIET and changed.isdisjoint(answered)
 
 
 def _members(packed: bytes, bits: Mapping[int, AssetKey]) -> frozenset[AssetKey]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 
 from posture.drift import FLAP_WINDOW
@@ -10,6 +10,9 @@ from posture.model import Outcome
 from posture.store.records import Interval
 
 QUIET = 7  # so many answers without a change, and a flapping finding is stable again
+
+
+TURNS_AT_LEAST = 2  # a look that contradicts another counts only for what is seen to go and come back too
 
 
 def first_run(spans: Sequence[Interval]) -> int:
@@ -92,13 +95,13 @@ def last_mended(spans: Sequence[Interval]) -> int | None:
     return max((end for end in ends if end is not None), default=None)
 
 
-def flips(spans: Sequence[Interval], recent: Sequence[int]) -> int:
-    """Changes of the target between open and not open within the last answers; a quiet stretch ends the count.
+def flips(changed: Collection[int], recent: Sequence[int]) -> int:
+    """In how many of the last answers it changed between open and not open; a quiet stretch ends the count.
 
     Args:
+        changed: runs in which it did (:func:`turns`), or in which a second look contradicted the first.
         recent: numbers of the runs that answered it, newest first.
     """
-    changed = turns(spans)
     count = quiet = 0
     for run in recent[:FLAP_WINDOW] if changed else ():
         quiet = 0 if run in changed else quiet + 1
