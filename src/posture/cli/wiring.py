@@ -142,7 +142,6 @@ def run_scan(
     from posture.cli.words import after_scan
     from posture.reporters.cells import terminal
     from posture.scan import prepare, scan
-    from posture.scan.reading import gone_silent
 
     if engine != "local":
         raise UsageError(f"no engine {engine!r}. Only 'local' is built.")
@@ -158,6 +157,17 @@ def run_scan(
     # Quiet is for schedules: nothing to read unless there is something to do.
     return Result(
         text="" if settings.quiet and code == 0 else after_scan(ended, *typed(config, config_of(settings))),
-        remark="".join(f"alarm: {terminal(sentence)}\n" for sentence in gone_silent(config)),
+        remark=_alarms(config),
         exit_code=code,
     )
+
+
+def _alarms(config: Config) -> str:
+    """Controls that nobody answers any more. The scan is done: when they cannot be read its last words are said all the same."""
+    from posture.reporters.cells import terminal
+    from posture.scan.reading import gone_silent
+
+    try:
+        return "".join(f"alarm: {terminal(sentence)}\n" for sentence in gone_silent(config))
+    except PostureError as fault:
+        return f"warning: {terminal(str(fault))}\n"

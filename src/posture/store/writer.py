@@ -62,7 +62,11 @@ class Store:
         controls = catalogue() if shipped is None else shipped
         if not write:
             connection = connect_read(path)
-            connection.execute("BEGIN")  # all questions of a reader see the history at one moment
+            try:
+                connection.execute("BEGIN")  # all questions of a reader see the history at one moment
+            except sqlite3.Error as fault:
+                connection.close()
+                raise store_error(path, fault) from fault
             return cls(path, connection, Reader(connection), controls)
         lock = WriterLock(path)
         try:
