@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from posture.cli.arguments import hoist
 from posture.cli.result import Result
-from posture.errors import Problem, UsageError
+from posture.errors import PostureError, Problem, UsageError
 from posture.plan.selection import PROFILES, Selection
 
 ONLY_HERE = ("--lab", "-q", "--quiet", "-v", "--verbose")  # options that do not lead anywhere
