@@ -256,6 +256,18 @@ def test_was_it_you_is_answered_beside_a_damaged_database_too(kept: Scanned) -> 
     assert said.err.startswith("warning: times are UTC: the database cannot be asked")
 
 
+def test_a_change_of_the_key_is_in_the_trail_with_where_the_ledger_stands(kept: Scanned) -> None:
+    before = kept.ask("keys", "show").out.split()[1]
+    assert kept.ask("keys", "rotate").code == 0
+    after = kept.ask("keys", "show").out.split()[1]
+
+    for key in (before, after):
+        assert posture("verify", "--audit", trail_of(kept), "--key", key).code == 0
+        said = kept.ask("verify", "--db", "--key", key)
+        assert said.code == 0
+        assert re.search(r"^  trail +saw 4 entries, and they are here$", said.out, re.MULTILINE)
+
+
 def test_a_cut_trail_beside_its_database_is_1(kept: Scanned) -> None:
     path = trail_of(kept)
     lines = path.read_bytes().splitlines(keepends=True)

@@ -18,7 +18,7 @@ from posture.audit.verify import survey
 from posture.config import Config
 from posture.errors import ConfigurationError
 from posture.keys import PRIVATE_MODE, OperatorKey, PublicKey, key_path, load_key, make_key
-from posture.ledger.log import key_of, rotate
+from posture.ledger.log import key_of, last_checkpoint, rotate
 from posture.store import Store
 from posture.store.trail import last_head, put_head
 
@@ -89,6 +89,8 @@ def _in_trail(store: Store, config: Config, old: OperatorKey, new: OperatorKey, 
     known = last_head(store.connection)
     trail = AuditTrail.open(path, old, clock=clock, remembered=Head(*known) if known else None, remember=remember)
     try:
+        if kept := last_checkpoint(store.connection):
+            trail.sealed(kept.size, kept.root)  # so that the handing over itself cannot be cut off unseen
         trail.rotated(new)
     finally:
         trail.close()
