@@ -45,7 +45,7 @@ def test_a_modern_site_takes_few_connections(tmp_path: Path, rsa_files: Files) -
     with nginx(tmp_path, *rsa_files, INTERMEDIATE) as place:
         facts, legacy, connections = ask(place)
 
-    assert connections <= 25
+    assert connections <= 20
     assert facts.accepted == ("TLS 1.2", "TLS 1.3")
     assert names(facts, "TLS 1.2") == MODERN
     assert names(facts, "TLS 1.3") == TLS13_SUITES
@@ -129,7 +129,9 @@ def test_a_long_list_of_suites_costs_few_connections_and_still_decides_on_forwar
 
     answer = facts.version("TLS 1.2")
     assert answer is not None
-    assert (len(answer.suites), answer.complete, answer.exchange_complete) == (8, False, True)
+    assert (answer.complete, answer.exchange_complete) == (False, True)
+    assert len(answer.suites) == 5
+    assert any("CBC" in name for name in answer.suites), "one suite that is not AEAD is looked for"
     assert connections <= 25
 
 

@@ -137,15 +137,22 @@ class Conversation:
         return await self._twice(ask, doubt=not self.frugal)
 
     async def eliminate(
-        self, version: str, suites: tuple[int, ...], *, first: Heard | None = None, limit: int = 200
+        self,
+        version: str,
+        suites: tuple[int, ...],
+        *,
+        first: Heard | None = None,
+        known: tuple[int, ...] = (),
+        limit: int = 200,
     ) -> VersionAnswer:
         """What the server accepts at one version: offer, strike what it chose, offer the rest, until it refuses.
 
         Args:
             first: the answer to a hello that offered at least these, when there is one already.
+            known: suites that were chosen before.
             limit: stop after so many accepted suites.
         """
-        chosen: list[int] = []
+        chosen = list(known)
         doubt = first is None and not self.frugal
         while True:
             rest = tuple(suite for suite in suites if suite not in chosen)
@@ -253,7 +260,7 @@ class Conversation:
         if heard.hello:
             self._proven.add(shape)
             self.choices.append(heard)
-            if not self.chain.certificates:
+            if not self.chain.certificates or (heard.chain.staple and not self.chain.staple):
                 self.chain = heard.chain
         return heard
 

@@ -99,8 +99,9 @@ async def listen(stream: Stream, question: Question, *, chain: bool) -> Heard:
     suite = suites().get(name_of(hello.suite))
     kind = suite.exchange if suite else ""
     wanted = {CERTIFICATE} if chain else set()
-    if chain and STATUS_REQUEST in hello.extensions:
-        wanted.add(CERTIFICATE_STATUS)
+    if STATUS_REQUEST in hello.extensions:
+        # Some servers fetch their staple only after the first visitor has gone without.
+        wanted |= {CERTIFICATE, CERTIFICATE_STATUS}
     if kind in _EPHEMERAL and (chain or kind == "DHE" or question.groups or question.signatures):
         wanted.add(SERVER_KEY_EXCHANGE)
     rest = await _rest(stream, flight, wanted)
