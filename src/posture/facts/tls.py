@@ -35,10 +35,12 @@ class VersionAnswer:
     """One protocol version. ``version`` is "SSL 2.0", "SSL 3.0", "TLS 1.0" ... "TLS 1.3".
 
     ``answer`` is accepted, refused or unclear; ``why`` is the alert ("protocol_version", "handshake_failure"),
-    "closed" for a clean close after the hello, or the reason word when unclear ("timeout", "reset", "malformed").
+    "closed" for a clean close after the hello, or the reason word when unclear ("timeout", "reset", "malformed"), also of
+    an accepted version whose elimination ended in nothing clear.
     ``suites`` are IANA names in the order the server chose them by elimination; ``complete`` says that the
-    elimination ended with a clear refusal, so that a suite not listed is not offered; ``exchange_complete`` that it did so
-    at least among the suites whose key exchange is not ECDHE, ``mode_complete`` among those that are not AEAD.
+    elimination ended with a clear refusal, so that a suite not listed is not offered; ``exchange_complete`` that a kind
+    of key exchange (ECDHE, DHE, a key that never changes) of which no suite is listed is not offered, ``mode_complete`` the
+    same of suites that are not AEAD.
     """
 
     version: str

@@ -143,6 +143,19 @@ def test_of_a_long_list_the_suites_without_ecdhe_are_found(rsa_files: Files) -> 
     assert connections <= 25
 
 
+def test_of_a_long_list_with_the_worst_first_every_kind_is_found(rsa_files: Files) -> None:
+    static = "AES128-SHA:AES256-SHA:AES128-SHA256:AES256-SHA256:AES128-GCM-SHA256"
+    better = "DHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256"
+    with openssl_server(*rsa_files, "-tls1_2", "-serverpref", "-cipher", f"{static}:{better}") as place:
+        facts, _, _ = ask(place)
+
+    answer = facts.version("TLS 1.2")
+    assert answer is not None
+    assert (answer.complete, answer.exchange_complete) == (False, True)
+    assert {"TLS_DHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"} < set(answer.suites)
+    assert facts.finite_fields
+
+
 def test_null_and_anonymous_suites_of_a_real_server_are_found(rsa_files: Files) -> None:
     ciphers = "AES128-SHA:NULL-SHA256:NULL-MD5:AECDH-AES128-SHA:@SECLEVEL=0"
     with openssl_server(*rsa_files, "-tls1_2", "-cipher", ciphers, "-serverpref") as place:

@@ -23,6 +23,14 @@ def unclear(case: Case, answer: VersionAnswer | None) -> Missing:
         return case.unknown(Reason.REFUSED_BY_TARGET, f"{answer.version}: {answer.why}")
 
 
+def not_listed(case: Case, answer: VersionAnswer) -> Missing:
+    """For ``raise not_listed(...)``: the version is accepted, and not every suite that matters was asked for."""
+    try:
+        return case.unknown(Reason(answer.why), answer.version)
+    except ValueError:
+        return case.unknown(Reason.RATE_LIMITED, f"{answer.version}: not every suite was asked for")
+
+
 def accepted_before_13(facts: TlsFacts) -> list[str]:
     """The accepted versions below TLS 1.3."""
     return [version for version in facts.accepted if version != "TLS 1.3"]

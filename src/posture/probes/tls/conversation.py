@@ -355,7 +355,8 @@ def _ended(version: str, chosen: list[int], heard: Heard, left: int) -> VersionA
     other = heard.hello.version if heard.hello else ""
     if chosen:
         covered = heard.shape.full or left <= LEAN_SUITES
-        return VersionAnswer(version, ACCEPTED, "", _names(chosen), complete=heard.answer == REFUSED and covered)
+        why = heard.why if heard.answer == UNCLEAR else ""
+        return VersionAnswer(version, ACCEPTED, why, _names(chosen), complete=heard.answer == REFUSED and covered)
     if other:
         return VersionAnswer(version, REFUSED, other, (), complete=True)
     return VersionAnswer(version, heard.answer, heard.why, (), complete=heard.answer == REFUSED)

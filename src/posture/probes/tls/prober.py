@@ -28,12 +28,12 @@ from posture.probes.tls import hello as codec
 from posture.probes.tls.conversation import Conversation
 from posture.probes.tls.listening import Heard
 from posture.probes.tls.records import VERSIONS
-from posture.probes.tls.suites import name_of, ordinary, telling, tls13, without_aead, without_ecdhe
+from posture.probes.tls.suites import kinds, name_of, ordinary, telling, tls13, without_aead
 from posture.probes.tls.traits import ask_preference, ask_traits, common, fields_seen, groups_seen, preference_of
 from posture.task import Task
 
-# Each suite listed costs a connection: after so many only those without ECDHE are still asked for, a few of them.
-_LISTED, _WEAKER_LISTED = 4, 2
+# Each suite listed costs a connection: after so many only one of each kind is still asked for.
+_LISTED = 4
 _ALL = 400  # more than there are
 _PLAIN = frozenset({"protocol_version", *VERSIONS})
 # The TLS feature extension (RFC 7633), as an object identifier in DER: its owner demands a staple.
@@ -139,15 +139,18 @@ def _unlisted(first: Heard) -> Trait:
 async def _suites(
     talk: Conversation, version: str, limit: int, first: Heard | None = None, known: tuple[int, ...] = ()
 ) -> VersionAnswer:
-    """The suites of one version; of a long list the first, and whether any is left without ECDHE."""
+    """The suites of one version; of a long list the first, and one of each kind of key exchange that there is."""
     answer = await talk.eliminate(version, ordinary(), first=first, known=known, limit=limit)
     if answer.answer != ACCEPTED or answer.complete or talk.frugal:
         return answer
-    rest = tuple(number for number in without_ecdhe() if name_of(number) not in answer.suites)
-    heard = await talk.settle((version,), rest, doubt=False)
-    weaker = await talk.eliminate(version, rest, first=heard, limit=_WEAKER_LISTED)
-    decided = weaker.answer == REFUSED or weaker.complete
-    return replace(answer, suites=(*answer.suites, *weaker.suites), exchange_complete=decided)
+    found, clear = list(answer.suites), True
+    for kind in kinds():
+        if not any(name_of(number) in found for number in kind):
+            heard = await talk.settle((version,), kind, doubt=False)
+            more = await talk.eliminate(version, kind, first=heard, limit=1)
+            found += more.suites
+            clear = clear and more.answer != UNCLEAR
+    return replace(answer, suites=tuple(found), exchange_complete=clear)
 
 
 async def _modes(talk: Conversation, answer: VersionAnswer) -> VersionAnswer:

@@ -30,13 +30,6 @@ def _is_telling(suite: Suite) -> bool:
 
 
 @cache
-def with_ecdhe() -> tuple[int, ...]:
-    """The ordinary suites whose key exchange is ECDHE."""
-    known = suites()
-    return tuple(number for number in ordinary() if known[name_of(number)].exchange == "ECDHE")
-
-
-@cache
 def ephemeral() -> tuple[int, ...]:
     """The ordinary suites with whose handshake the server signs something: ECDHE and DHE."""
     known = suites()
@@ -50,10 +43,15 @@ def without_aead() -> tuple[int, ...]:
 
 
 @cache
-def without_ecdhe() -> tuple[int, ...]:
-    """The ordinary suites whose key exchange is anything but ECDHE."""
+def kinds() -> tuple[tuple[int, ...], ...]:
+    """The ordinary suites by what they do for forward secrecy: ECDHE, DHE, and those with a key that never changes."""
     known = suites()
-    return tuple(number for number in ordinary() if known[name_of(number)].exchange != "ECDHE")
+    by = {number: known[name_of(number)].exchange for number in ordinary()}
+    return (
+        tuple(number for number in by if by[number] == "ECDHE"),
+        tuple(number for number in by if by[number] == "DHE"),
+        tuple(number for number in by if by[number] not in ("ECDHE", "DHE")),
+    )
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from posture.checks.rule import Case, rule
-from posture.checks.tls.answers import on_mail_exchanger, unclear
+from posture.checks.tls.answers import not_listed, on_mail_exchanger, unclear
 from posture.facts import TlsFacts, TlsLegacyFacts
 from posture.facts.suites import Suite, suites
 from posture.facts.tls import ACCEPTED, UNCLEAR
@@ -29,7 +29,7 @@ def insecure(case: Case) -> Verdict:
         return Verdict("BROKEN_SUITES_ACCEPTED", args)
     for answer in facts.versions:
         if answer.answer == ACCEPTED and not answer.complete:
-            raise case.unknown(Reason.RATE_LIMITED, f"{answer.version}: not every suite was asked for")
+            raise not_listed(case, answer)
         # Whether SSL is spoken at all is another control's question.
         if answer.answer == UNCLEAR and not answer.version.startswith("SSL"):
             raise unclear(case, answer)
@@ -73,7 +73,7 @@ def forward_secrecy(case: Case) -> Verdict | tuple[()]:
     for answer in facts.versions:
         listed = answer.complete or answer.exchange_complete or answer.version == "TLS 1.3"
         if answer.answer == ACCEPTED and not listed:
-            raise case.unknown(Reason.RATE_LIMITED, f"{answer.version}: not every suite was asked for")
+            raise not_listed(case, answer)
         if answer.answer == UNCLEAR:
             raise unclear(case, answer)
     if not accepted:
@@ -101,7 +101,7 @@ def cbc(case: Case) -> Verdict | tuple[()]:
     if answer.answer == ACCEPTED and not whole:
         if on_mail_exchanger(case):
             return ()
-        raise case.unknown(Reason.RATE_LIMITED, "TLS 1.2: not every suite was asked for")
+        raise not_listed(case, answer)
     if modes and "TLS 1.3" in facts.accepted:
         return Verdict("CBC_TOO", args)
     if accepted or "TLS 1.3" in facts.accepted:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from functools import lru_cache
 
 from posture.checks.rule import Case, rule
-from posture.checks.tls.answers import accepted_before_13, not_spoken, on_mail_exchanger, trait, unclear, unclear_trait
+from posture.checks.tls.answers import (
+    accepted_before_13,
+    not_listed,
+    not_spoken,
+    on_mail_exchanger,
+    trait,
+    unclear,
+    unclear_trait,
+)
 from posture.facts import TlsFacts, TlsLegacyFacts
 from posture.facts.groups import WITHDRAWN
 from posture.facts.suites import suites
@@ -50,7 +58,7 @@ def dh_group(case: Case) -> Verdict | tuple[()]:
         if answer.answer == UNCLEAR:
             raise unclear(case, answer)
         if not _whole(answer.answer, answer.complete or answer.exchange_complete) and answer.version != "TLS 1.3":
-            raise case.unknown(Reason.RATE_LIMITED, f"{answer.version}: not every suite was asked for")
+            raise not_listed(case, answer)
     if not facts.accepted:
         raise case.unknown(Reason.REFUSED_BY_TARGET, "no suite was accepted")
     return Verdict("NO_FINITE_FIELD")

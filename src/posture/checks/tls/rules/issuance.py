@@ -51,10 +51,8 @@ def _public(case: Case) -> bool:
 @rule("tls.cert.lifetime", needs=(TlsFacts,))
 def lifetime(case: Case) -> Verdict:
     """CA/B Baseline Requirements 6.3.2: the limit in force on the day of issue; both ends of the validity count."""
-    if case.asset.internal:
-        return Verdict("LIFETIME_NOT_PUBLIC")
     leaf = leaf_of(case)
-    if not _public(case):
+    if case.asset.internal or not _public(case):
         return Verdict("LIFETIME_NOT_PUBLIC")
     start = leaf.not_valid_before_utc
     length = leaf.not_valid_after_utc - start + timedelta(seconds=1)
@@ -124,12 +122,12 @@ def transparency(case: Case) -> Verdict | tuple[()]:
     """RFC 6962 section 3.3 and the policies of the browsers, which ask for more logs the longer a certificate lives."""
     if on_mail_exchanger(case):
         return ()  # no mail server asks for timestamps
+    facts = case.need(TlsFacts)
     if case.lab or case.reference.private_roots or case.asset.internal:
         return Verdict("CT_NOT_PUBLIC")
     leaf = leaf_of(case)
     if not _public(case):
         return Verdict("CT_NOT_PUBLIC")
-    facts = case.need(TlsFacts)
     try:
         logs = timestamp_logs(leaf, facts.timestamps)
     except Malformed as fault:
