@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, ParameterForm
 from cryptography.x509 import ocsp
 
 from posture.facts import TlsFacts, TlsLegacyFacts
+from posture.facts.groups import WITHDRAWN
 from posture.facts.tls import (
     APPLICATION_PROTOCOL,
     COMPRESSION,
@@ -32,7 +36,7 @@ from posture.facts.tls import (
 from posture.model import Reason
 from posture.probes.tls.records import Reader
 from tests.checks.tls.pki import issue
-from tests.doors import LoopbackDoor, scripted
+from tests.doors import LoopbackDoor, Place, scripted
 from tests.probes.tls.asking import (
     ADDRESS,
     NAME,
@@ -414,3 +418,42 @@ def test_a_server_that_falls_silent_at_groups_is_unclear_about_them(rsa_files: F
 
     assert trait is not None
     assert (trait.answer, trait.why) == ("unclear", str(Reason.TIMEOUT))
+
+
+# ---- the same as others find
+
+
+def sslyze(place: Place, report: Path, *commands: str) -> dict[str, Any]:
+    """What sslyze's command line found, by command."""
+    argv = [sys.executable, "-W", "ignore", "-m", "sslyze", f"{place[0]}:{place[1]}", "--sni", NAME]
+    options = ("--mozilla_config=disable", f"--json_out={report}")
+    subprocess.run([*argv, *commands, *options], check=True, capture_output=True, timeout=60)
+    found: dict[str, Any] = json.loads(report.read_text())["server_scan_results"][0]["scan_result"]
+    return found
+
+
+@pytest.mark.parametrize("secure", [True, False])
+def test_traits_are_those_that_sslyze_finds(secure: bool, tmp_path: Path, rsa_files: Files) -> None:
+    old = "ssl_protocols TLSv1.1 TLSv1.2; ssl_ciphers ALL:@SECLEVEL=0; ssl_conf_command Options -ExtendedMasterSecret; "
+    settings = INTERMEDIATE if secure else f"{old} ssl_ecdh_curve X25519:secp224r1:prime256v1:secp256k1;"
+    with nginx(tmp_path, *rsa_files, settings) as place:
+        facts, legacy, _ = ask(place)
+        commands = ("--ems", "--fallback", "--compression", "--elliptic_curves", "--reneg")
+        theirs = sslyze(place, tmp_path / "sslyze.json", *commands)
+
+    def result(command: str) -> dict[str, Any]:
+        found: dict[str, Any] = theirs[command]["result"]
+        return found
+
+    assert (told(facts, EXTENDED_MASTER_SECRET)[0] == "accepted") is result("tls_extended_master_secret")[
+        "supports_ems_extension"
+    ]
+    assert (told(legacy, COMPRESSION)[0] == "accepted") is result("tls_compression")["supports_compression"]
+    assert (told(facts, RENEGOTIATION_INFO)[0] == "accepted") is result("session_renegotiation")[
+        "supports_secure_renegotiation"
+    ]
+    if not secure:  # with one version below TLS 1.3 there is nothing to fall back to
+        fallback = result("tls_fallback_scsv")["supports_fallback_scsv"]
+        assert (told(legacy, FALLBACK_SIGNAL)[0] == "accepted") is fallback
+    curves = {one["name"] for one in result("elliptic_curves")["supported_curves"]}
+    assert set(told(facts, WITHDRAWN_CURVES)[1]) == curves & {name for name, _ in WITHDRAWN.values()}
