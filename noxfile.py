@@ -1,7 +1,8 @@
-"""The project's tasks: tests (default), lint, docs, bench. `nox -l` lists them, `nox -s NAME` runs one."""
+"""The project's tasks: tests (default), durability, faults, lint, docs, bench. `nox -l` lists them, `nox -s NAME` runs one."""
 
 from __future__ import annotations
 
+import ctypes.util
 import os
 import shutil
 from pathlib import Path
@@ -33,6 +34,8 @@ LAB = {
     "nmap": "nmap",
     "ssh-keygen": "openssh-client",
 }
+# Shared libraries that a package of Python's leans on: name -> Debian package.
+LIBRARIES = {"pangoft2-1.0": "libpangoft2-1.0-0", "harfbuzz-subset": "libharfbuzz-subset0"}
 SBIN = ["/usr/sbin", "/sbin", *(str(path) for path in Path("/usr/lib/postgresql").glob("*/bin"))]
 
 
@@ -45,7 +48,10 @@ def install(session: nox.Session, requirements: str) -> None:
 def install_lab(session: nox.Session) -> None:
     """As root on Debian: whatever server of the lab is missing. Elsewhere those tests are skipped and say what to install."""
     path = os.pathsep.join([os.environ.get("PATH", ""), *SBIN])
-    missing = sorted(package for binary, package in LAB.items() if not shutil.which(binary, path=path))
+    missing = sorted(
+        [package for binary, package in LAB.items() if not shutil.which(binary, path=path)]
+        + [package for name, package in LIBRARIES.items() if not ctypes.util.find_library(name)]
+    )
     if not missing:
         return
     line = f"apt-get install -y --no-install-recommends {' '.join(missing)}"
@@ -63,6 +69,22 @@ def tests(session: nox.Session) -> None:
     install(session, "tests")
     install_lab(session)
     session.run("pytest", "-n", "auto", "--dist", "loadgroup", *session.posargs)
+
+
+@nox.session
+def durability(session: nox.Session) -> None:
+    """The long loops over the history: 200 kills, 400 power cuts, full and damaged disks, 60 killed migrations."""
+    install(session, "tests")
+    full = {"POSTURE_DURABILITY": "full"}
+    session.run("pytest", "-n", "auto", "--dist", "loadgroup", "tests/durability", *session.posargs, env=full)
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Each call of a small scan to DNS, sockets, files, SQLite or child processes fails once; `tests` takes a sample."""
+    install(session, "tests")
+    install_lab(session)
+    session.run("pytest", "tests/faults", *session.posargs, env={"POSTURE_FAULTS": "all"})
 
 
 @nox.session

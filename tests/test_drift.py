@@ -11,7 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posture.drift import Event, Judged, Key, Probed, changed_subjects, drift, is_suspect, key_of, subjects_behind
+from posture.drift import (
+    Event,
+    Judged,
+    Key,
+    Probed,
+    changed_subjects,
+    doubts,
+    drift,
+    is_suspect,
+    key_of,
+    subjects_behind,
+)
 from posture.model import AssetKey, Finding, Outcome, Reason, Severity
 from tests.store import ADDRESS, CONTROLS, HTTPS, TELNET
 
@@ -320,3 +331,54 @@ def test_silence_never_fixes(old: dict[Key, str], new: dict[Key, str], quiet: se
             assert event.kind in ("unknown", "out_of_scope")
         else:
             assert event.kind in ("new", "fixed", "changed", "persisting")
+
+
+# ---- what is suspect, and what flaps
+
+
+def crowd(count: int, ministry: str = "finance", first: int = 0) -> dict[Key, Finding]:
+    keys = [(AssetKey(f"w{first + n}.gov.example", "host"), "t.cert", HTTPS) for n in range(count)]
+    return {key: replace(finding("pass", key), ministry=ministry) for key in keys}
+
+
+def probed(targeted: Mapping[Key, Finding], lost: Mapping[Key, Finding]) -> dict[str, Probed]:
+    everyone = frozenset(key[0] for key in targeted)
+    return {"tls": Probed(everyone, everyone - {key[0] for key in lost})}
+
+
+def test_one_ministry_falling_silent_is_suspect_though_the_rest_answers() -> None:
+    small, large = crowd(12, "health"), crowd(200, "finance", first=100)
+    known = {key: replace(one, subject="") for key, one in (small | large).items()}
+    whole = {(key[0], key[1], ""): one for key, one in known.items()}
+    lost = {key: one for key, one in whole.items() if one.ministry == "health"}
+    before = view(T1, whole, probes=probed(whole, {}))
+    after = view(T2, whole, probes=probed(whole, lost))
+    assert doubts(before, after, ()) == ("tls lost its answer on 12 of 12 assets of ministry health at once",)
+
+
+def test_one_network_falling_silent_is_suspect_too() -> None:
+    near = {(AssetKey(f"n{n}.gov.example", "host"), "t.cert", "203.0.113.9:443/tcp"): "" for n in range(10)}
+    known = {**crowd(300), **{key: finding("pass", key) for key in near}}
+    lost = {key: known[key] for key in near}
+    found = doubts(view(T1, known, probes=probed(known, {})), view(T2, known, probes=probed(known, lost)), ())
+    assert found == ("tls lost its answer on 10 of 10 assets of network 203.0.113.0/24 at once",)
+
+
+def test_silence_that_was_doubted_already_is_confirmed_by_the_next_run() -> None:
+    known = crowd(40)
+    lost = dict(list(known.items())[:20])
+    before, silent_run = view(T1, known, probes=probed(known, {})), view(T2, known, probes=probed(known, lost))
+    assert is_suspect(before, silent_run, ())
+    assert not is_suspect(before, silent_run, (), doubted=silent_run)
+
+
+def test_what_began_to_flap_earlier_is_no_event_again() -> None:
+    assert kinds(drift(before("pass", flips={KEY: 3}), after("fail", flips={KEY: 4}))) == ["unstable"]
+    assert kinds(drift(before("pass", flips={KEY: 4}), after("fail", flips={KEY: 5}))) == []
+    assert kinds(drift(before("fail", flips={KEY: 4}), after("pass", flips={}))) == ["fixed"]
+
+
+def test_open_at_both_ends_and_mended_in_between_is_regressed() -> None:
+    middle = T1 + timedelta(hours=12)
+    assert kinds(drift(before("fail"), after("fail", mended={KEY: middle}))) == ["regressed"]
+    assert kinds(drift(before("fail"), after("fail", mended={KEY: T1 - timedelta(days=1)}))) == ["persisting"]

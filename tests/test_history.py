@@ -24,6 +24,7 @@ from posture.history import (
     state,
 )
 from posture.model import AbsentCause, Answer, AssetKey, Observed, Outcome, Reason, Severity
+from posture.scorecard import Standing
 from posture.store import Question, stamp
 from tests.store import ADDRESS, DAY, HTTPS, SITE, T0, TELNET, World, absent, policy, silence, site, tls
 
@@ -31,7 +32,7 @@ OTHER = "198.51.100.8:443/tcp"
 FIELDS = [
     "state", "ministry", "asset", "kind", "subject", "control", "outcome", "severity", "confidence", "tag", "args",
     "message", "reason", "code", "authorisation", "vantage", "mends", "provider", "mend_by", "observed_at",
-    "first_seen", "last_seen", "stale", "facts", "exemption", "unseen",
+    "first_seen", "last_seen", "stale", "facts", "exemption", "unseen", "dispute", "unstable",
 ]  # fmt: skip
 
 
@@ -104,6 +105,8 @@ def test_a_row_has_every_field_of_the_contract_in_its_order(world: World) -> Non
         "facts": digest(encode(TlsFacts("bad", "", ()))),
         "exemption": None,
         "unseen": None,
+        "dispute": None,
+        "unstable": None,
     }
 
 
@@ -387,9 +390,10 @@ def test_drift_compares_the_last_two_complete_runs(world: World) -> None:
         "severity": "high",
         "before": "pass",
         "after": "fail",
-        "between": [end(0), end(2)],
+        "between": [end(0), end(1)],  # the partial run saw it first
         "message": "bad is bad.",
         "initial": False,
+        "confirmed": None,
     }
     assert document["events"][1]["message"] == "No longer so: Port 23 is open."
 
@@ -412,7 +416,10 @@ def test_latest_drift_as_it_was_known_then(world: World) -> None:
 def test_drift_between_runs_far_apart(world: World) -> None:
     ids = [world.scan(one(tls(name))).run.id for name in ("bad", "good", "bad", "bad")]
     with world.open(write=False) as store:
-        assert events(compare(store, ids[0], ids[3])) == [("persisting", "t.cert", HTTPS)]
+        across = compare(store, ids[0], ids[3])  # it was mended in between: open at both ends is not the whole truth
+        assert events(across) == [("regressed", "t.cert", HTTPS)]
+        assert across["events"][0]["between"] == [end(1), end(2)]
+        assert events(compare(store, ids[2], ids[3])) == [("persisting", "t.cert", HTTPS)]
         assert events(compare(store, ids[0], ids[1])) == [("fixed", "t.cert", HTTPS)]
         assert events(compare(store, ids[1], ids[3])) == [("regressed", "t.cert", HTTPS)]
         assert events(compare(store, to_run=ids[2])) == [("regressed", "t.cert", HTTPS)]
@@ -454,10 +461,79 @@ def test_a_flapping_endpoint_becomes_unstable_and_calms_down(world: World) -> No
     for name in ("good", "bad", "good", "bad", "good", "bad"):
         closed = world.scan(one(tls(name)))
         kinds += [event.kind for event in closed.events]
-    assert kinds == ["new", "fixed", "regressed", "unstable", "unstable"]
-    for _ in range(8):
+    assert kinds == ["new", "fixed", "regressed", "unstable"]  # and then no more: its alarms are muted
+    for _ in range(7):
         world.scan(one(tls("bad")))
     assert [event.kind for event in world.scan(one(tls("good"))).events] == ["fixed"]
+
+
+def test_only_answers_count_for_what_flaps(world: World) -> None:
+    """A fortnight of silence neither ages the window nor is it quiet."""
+    for name in ("good", "bad", "good", "bad"):
+        world.scan(one(tls(name)))
+        for _ in range(4):
+            world.scan(one(silence()))
+    assert [event.kind for event in world.scan(one(tls("good"))).events] == ["unstable"]
+    for _ in range(8):
+        world.scan(one(silence()))
+    assert not [event for event in world.scan(one(tls("bad"))).events if event.kind != "persisting"]
+
+
+def test_what_flaps_is_scored_at_its_worst(world: World) -> None:
+    for name in ("good", "bad", "good", "bad", "good"):
+        world.scan(one(tls(name)))
+    with world.open(write=False) as store:
+        row = next(row for row in state(store)["findings"] if row["control"] == "t.cert")
+        assert (row["outcome"], row["unstable"]) == ("pass", {"outcome": "fail", "severity": "high"})
+        assert Standing.of(row).outcome is Outcome.FAIL
+    for _ in range(7):
+        world.scan(one(tls("good")))
+    with world.open(write=False) as store:
+        row = next(row for row in state(store)["findings"] if row["control"] == "t.cert")
+        assert row["unstable"] is None
+        assert Standing.of(row).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(("word", "stood"), [("same", True), ("other", False), ("nothing", False), (None, None)])
+def test_whether_a_second_look_confirmed_a_change_is_kept(world: World, word: str | None, stood: bool | None) -> None:
+    world.scan(one(tls("good")))
+    with world.open() as store:
+        start = world.start(one(tls("bad")))
+        run = store.begin(start)
+        run.settle(SITE, "tls", HTTPS, tls("bad"))
+        run.looked_again({(SITE, "tls", HTTPS): word} if word else {})
+        run.close(world.judged(run, start), "complete", start.started_at + timedelta(minutes=10))
+        (row, *_) = (row for row in compare(store)["events"] if row["control"] == "t.cert")
+    assert row["confirmed"] is stood
+
+
+def test_what_a_suspect_run_saw_counts_when_the_next_one_confirms_it(world: World) -> None:
+    """Neither alarm nor silence: the run is doubted, and the one after it speaks for both."""
+    everyone = [site(number) for number in range(30)]
+
+    def all_say(word: str) -> dict[Question, Answer]:
+        return {(entry.key, "tls", HTTPS): tls(word) for entry in everyone}
+
+    first = world.scan(all_say("good")).run
+    doubted = world.scan(all_say("bad"))
+    assert doubted.suspect
+    confirmed = world.scan(all_say("bad"))
+    assert not confirmed.suspect
+    assert {event.kind for event in confirmed.events} == {"new"}
+    assert len(confirmed.events) == 30
+    with world.open(write=False) as store:
+        document = compare(store)
+        assert document["from"]["id"] == first.id
+        assert (document["suspect"], document["doubts"]) == (False, [])
+        assert compare(store, first.id, doubted.run.id)["doubts"] == ["t.cert changed on 30 of 30 assets at once"]
+
+
+def test_a_suspect_run_that_the_next_one_takes_back_was_nothing(world: World) -> None:
+    everyone = [site(number) for number in range(30)]
+    for word in ("good", "bad", "good"):
+        closed = world.scan({(entry.key, "tls", HTTPS): tls(word) for entry in everyone})
+    assert not closed.suspect
+    assert not closed.events
 
 
 def test_drift_of_one_ministry_names_no_other(world: World) -> None:

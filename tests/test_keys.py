@@ -42,6 +42,11 @@ def test_a_key_is_made_once_and_is_its_owners_alone(path: Path) -> None:
     assert path.read_bytes().startswith(b"-----BEGIN PRIVATE KEY-----")
 
 
+def test_a_place_where_nobody_can_look_is_no_bug(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be read: File name too long"):
+        load_or_make_key(tmp_path / ("k" * 300))
+
+
 def test_an_open_umask_opens_nothing(path: Path) -> None:
     before = os.umask(0)
     try:

@@ -6,7 +6,11 @@ import pytest
 
 from posture.errors import UsageError
 from posture.model import AssetKey
-from posture.report import TLP_LEVELS, five_things, narrow, scorecard_document, tlp_level
+from posture.report import TLP_LEVELS, Rescored, narrow, scorecard_document, tlp_level
+from posture.reporters.html import pages
+from posture.reporters.markdown import scorecard_markdown
+from posture.scorecard import Scorecard
+from posture.steps import five_things
 from tests.reporters import sample
 
 
@@ -76,3 +80,28 @@ def test_scorecard_document_has_both_scores_and_every_addend() -> None:
     }  # fmt: skip
     assert document["score"] is not None
     assert scorecard_document(narrow(sample.report(), ["finance"]))["score"] is None
+
+
+def test_where_the_rules_have_changed_last_times_score_is_told_as_it_was_and_as_it_is() -> None:
+    plain = sample.report()
+    assert plain.state_before is not None
+    card = Scorecard(
+        plain.policy, sample.AT, tuple(one.before for one in plain.ministries if one.before), plain.state_before
+    )
+    report = sample.report(rescored=Rescored(card, {sample.FINANCE: 712}))
+    rows = {row["ministry"]: row for row in scorecard_document(report)["ministries"]}
+    assert rows[sample.FINANCE]["before_told"] == 71.2
+    assert rows[sample.HEALTH]["before_told"] is None
+    (finance,) = [one for one in report.ministries if one.code == sample.FINANCE]
+    assert finance.before is not None
+    now = f"{(finance.before.tenths or 0) / 10:.1f}"
+    page = next(text for name, text in pages(report).items() if name.startswith("ministry-finance"))
+    assert f"its score was 71.2, and is {now} under the new rules" in " ".join(page.split())
+    assert f"its score was 71.2, and is {now} under the new rules" in scorecard_markdown(report)
+    assert "under the new rules" not in scorecard_markdown(plain)
+
+
+def test_what_is_accepted_for_a_time_is_not_to_do_first() -> None:
+    row = open_row("a.x.test", "tls.cert.expiry")
+    assert len(five_things([row], {})) == 1
+    assert five_things([{**row, "exemption": "EX-1 until 2027-01-01: R"}], {}) == ()

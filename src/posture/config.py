@@ -20,7 +20,7 @@ from posture.signatures import Signer, parse_signer
 
 FILE = "posture.toml"
 PROFILES = ("passive", "standard", "deep")
-_PATHS = ("inventory", "db", "key", "ca_file", "trust_anchor")
+_PATHS = ("inventory", "db", "key", "ca_file", "trust_anchor", "exemptions")
 _TRUTH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
 _BRACKETED = re.compile(r"\[([^\]]*)\](?::([0-9]{1,5}))?")
 _PLAIN = re.compile(r"([^:]*):([0-9]{1,5})")
@@ -28,6 +28,7 @@ _PLAIN = re.compile(r"([^:]*):([0-9]{1,5})")
 CANARY_PORTS = {"https": 443, "http": 80, "smtp": 25, "dns": 53, "tcp": 0}
 _CANARY = re.compile(r"([A-Za-z]+)://(\[[^\]/]*\]|[^:/\[\]]*)(?::([0-9]{1,5}))?(/[!-~]*)?")
 HIGHEST_THRESHOLD = 20
+MOST_SILENT_RUNS = 365
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,10 @@ class Config:
     """How posture runs here.
 
     ``path`` is the file used, None when there is none. ``resolver``, ``ca_file``, ``trust_anchor``, ``key``: None means
-    the system's resolver, the shipped roots, the shipped root anchor, the key beside the database.
-    ``endpoints`` are the operator's own: name -> address.
+    the system's resolver, the shipped roots, the shipped root anchor, the key beside the database; ``exemptions``: the
+    file beside the inventory, if there is one.
+    ``endpoints`` are the operator's own: name -> address. ``silent_runs``: after how many whole runs without any answer
+    a control is said to have gone silent.
     """
 
     path: Path | None
@@ -63,11 +66,13 @@ class Config:
     resolver: tuple[str, int] | None = None
     ca_file: Path | None = None
     trust_anchor: Path | None = None
+    exemptions: Path | None = None
     canaries: tuple[Canary, ...] = ()
     endpoints: Mapping[str, str] = field(default_factory=dict)
     plugins: tuple[str, ...] = ()
     require_signatures: bool = False
     signature_threshold: int = 1
+    silent_runs: int = 3
     trusted_signers: tuple[Signer, ...] = ()
 
     def overridden(self, **flags: Any) -> Config:
@@ -208,6 +213,7 @@ def _file_values(path: Path, problems: Problems) -> dict[str, Any]:
         "require_signatures": table.boolean("require_signatures"),
         "endpoints": _endpoints(table.table("endpoints")),
         "signature_threshold": table.integer("signature_threshold", 1, low=1, high=HIGHEST_THRESHOLD),
+        "silent_runs": table.integer("silent_runs", 3, low=1, high=MOST_SILENT_RUNS),
         "canaries": table.items("canaries", parse_canary),
         "trusted_signers": table.items("trusted_signers", parse_signer),
         "plugins": table.items("plugins", _text),

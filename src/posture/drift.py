@@ -11,9 +11,12 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from ipaddress import ip_address, ip_network
 
 from posture.checks import Control, catalogue
+from posture.judge import words_of
 from posture.model import AssetKey, Finding, Outcome, Reason, Severity, parse_endpoint
+from posture.scanned import Scanned
 
 Key = tuple[AssetKey, str, str]  # asset, control, subject
 
@@ -48,10 +51,10 @@ class Judged:
         answered: the keys that this very run answered.
         unknown: what this very run asked and could not see.
         asked: what this run asked, by asset and control. ``narrowed``: selectors left something out.
-        assets: the inventory's assets.
+        assets: the inventory's assets. ``acquainted``: of which anything was known, where ``known`` does not hold all.
         ended: keys that are no longer known, with the cause (target, scope, policy, tool).
-        fixed_once: keys that were open and then seen mended, at any time before.
-        flips: changes between open and not open in the last ``FLAP_WINDOW`` runs, this one included.
+        fixed_once: keys that were open and then seen mended, at any time before; ``mended``: when that was last.
+        flips: changes between open and not open in the last ``FLAP_WINDOW`` runs that answered, this one included.
         probes: coverage by probe.
     """
 
@@ -60,6 +63,7 @@ class Judged:
     answered: Collection[Key]
     asked: Collection[tuple[AssetKey, str]]
     assets: Collection[AssetKey]
+    acquainted: Collection[AssetKey] = frozenset()
     vantage: str = "local"
     policy: str = ""
     rules: str = ""
@@ -68,11 +72,15 @@ class Judged:
     unknown: Mapping[Key, Finding] = field(default_factory=dict)
     ended: Mapping[Key, str] = field(default_factory=dict)
     fixed_once: Collection[Key] = frozenset()
+    mended: Mapping[Key, datetime] = field(default_factory=dict)
     flips: Mapping[Key, int] = field(default_factory=dict)
     probes: Mapping[str, Probed] = field(default_factory=dict)
 
     def seen_at(self, key: Key) -> datetime:
         return self.seen.get(key, self.at)
+
+    def is_unstable(self, key: Key) -> bool:
+        return self.flips.get(key, 0) >= FLAPPING
 
     def silence(self, key: Key) -> Finding | None:
         """The unknown that stands in the place of a key: its own, or that of a whole asset's control."""
@@ -136,7 +144,7 @@ class _Comparison:
     def __post_init__(self) -> None:
         unknown = self.after.unknown.items()
         self.stopped = frozenset(asset for (asset, _, _), one in unknown if one.reason is Reason.STOPPED)
-        acquainted = {key[0] for key in self.before.known}
+        acquainted = {key[0] for key in self.before.known} | set(self.before.acquainted)
         self.strangers = frozenset(self.after.assets) - acquainted
 
     def covers(self, key: Key) -> bool:
@@ -189,14 +197,17 @@ class _Comparison:
             if kind:
                 yield self._event(kind, key, old, self.after.known[key])
         elif old and self.after.ended.get(key) == "target":
-            if old.outcome.is_open:  # the port that was open is not any more: its address answered
-                yield self._event(self._settle(key, "fixed"), key, old, replace(old, outcome=Outcome.PASS))
+            # The port that was open is not any more: its address answered.
+            if old.outcome.is_open and (kind := self._settle(key, "fixed")):
+                yield self._event(kind, key, old, replace(old, outcome=Outcome.PASS))
         elif old:
             yield from self._unseen(key, old)
 
     def _kind(self, key: Key, old: Finding | None, new: Finding) -> str | None:
         was_open = old is not None and old.outcome.is_open
         if new.outcome.is_open:
+            if self._mended_meanwhile(key):  # also of one that was open at both ends
+                return self._settle(key, "regressed")
             if not was_open:
                 return self._settle(key, "regressed" if key in self.before.fixed_once else "new")
             assert old is not None
@@ -205,8 +216,15 @@ class _Comparison:
             return self._settle(key, "changed" if new.outcome is Outcome.NOT_APPLICABLE else "fixed")
         return None
 
-    def _settle(self, key: Key, kind: str) -> str:
-        return "unstable" if self.after.flips.get(key, 0) >= FLAPPING else kind
+    def _mended_meanwhile(self, key: Key) -> bool:
+        mended = self.after.mended.get(key)
+        return mended is not None and mended > self.before.at
+
+    def _settle(self, key: Key, kind: str) -> str | None:
+        """What flaps is one event when it begins to, and then none until it has been quiet."""
+        if not self.after.is_unstable(key):
+            return kind
+        return None if self.before.is_unstable(key) else "unstable"
 
     def _unseen(self, key: Key, old: Finding) -> Iterator[Event]:
         """Known before, not answered now: the last known value stays, and its age shows."""
@@ -237,28 +255,87 @@ def _same(old: Finding, new: Finding) -> bool:
     return (old.outcome, old.severity, old.tag, old.args) == (new.outcome, new.severity, new.tag, new.args)
 
 
-def is_suspect(before: Judged, after: Judged, events: Iterable[Event]) -> bool:
-    """Mass-change guard: so much at once is rather a fault of ours, of the link or of a check.
+def is_suspect(before: Judged, after: Judged, events: Iterable[Event], doubted: Judged | None = None) -> bool:
+    """Whether there is any doubt: see :func:`doubts`."""
+    return bool(doubts(before, after, events, doubted))
 
-    At least ``MASS_ASSETS`` assets, and more than 10 % of a control's assets flip or more than 20 % of a probe's
-    answers go. First sights and changes of policy or rules are no flips.
+
+def doubts(before: Judged, after: Judged, events: Iterable[Event], doubted: Judged | None = None) -> tuple[str, ...]:
+    """Mass-change guard: so much at once is rather a fault of ours, of the link or of a check. Sentences that say what.
+
+    At least ``MASS_ASSETS`` assets, and more than 10 % of a control's assets flip, or more than 20 % of the answers of
+    a probe, or of a probe within one ministry or one network (/24, /48), go. First sights and changes of policy or
+    rules are no flips.
+
+    Args:
+        doubted: a run between the two that was suspect itself. What it saw already, ``after`` has confirmed.
     """
+    return (*_mass_flips(after, events, doubted), *_mass_silence(before, after, doubted))
+
+
+def _mass_flips(after: Judged, events: Iterable[Event], doubted: Judged | None) -> Iterator[str]:
     flipped: dict[str, set[AssetKey]] = defaultdict(set)
     for event in events:
-        if event.kind in _CHANGES and not event.initial and event.before is not event.after:
+        is_flip = event.kind in _CHANGES and not event.initial and event.before is not event.after
+        if is_flip and not _seen_already(event, doubted):
             flipped[event.finding.control].add(event.finding.asset)
     both: dict[str, set[AssetKey]] = defaultdict(set)
     for asset, control, _ in {*after.answered, *after.ended}:
         both[control].add(asset)
-    if any(_mass(len(assets), len(both[control] | assets), MASS_FLIPS) for control, assets in flipped.items()):
-        return True
-    for probe, now in after.probes.items():
+    for control, assets in sorted(flipped.items()):
+        whole = len(both[control] | assets)
+        if _mass(len(assets), whole, MASS_FLIPS):
+            yield f"{control} changed on {len(assets)} of {whole} assets at once"
+
+
+def _seen_already(event: Event, doubted: Judged | None) -> bool:
+    if doubted is None:
+        return False
+    then = doubted.known.get(event.key)
+    if then is None:
+        return event.key in doubted.ended and event.kind == "fixed"
+    return event.key in doubted.answered and then.outcome is event.after
+
+
+def _mass_silence(before: Judged, after: Judged, doubted: Judged | None) -> Iterator[str]:
+    groups = _groups(before)
+    for probe, now in sorted(after.probes.items()):
         then = before.probes.get(probe)
-        if then:
-            answered = then.answered & now.targeted
-            if _mass(len(answered - now.answered), len(answered), MASS_SILENCE):
-                return True
-    return False
+        if then is None:
+            continue
+        answered = then.answered & now.targeted
+        silent = answered - now.answered
+        if doubted and probe in doubted.probes:  # silent then already, and still: the next run has confirmed it
+            silent -= doubted.probes[probe].targeted - doubted.probes[probe].answered
+        if _mass(len(silent), len(answered), MASS_SILENCE):
+            yield f"{probe} lost its answer on {len(silent)} of {len(answered)} assets at once"
+            continue
+        for name, members in sorted(groups.items()):
+            lost, whole = silent & members, answered & members
+            if _mass(len(lost), len(whole), MASS_SILENCE):
+                yield f"{probe} lost its answer on {len(lost)} of {len(whole)} assets of {name} at once"
+
+
+def _groups(view: Judged) -> dict[str, frozenset[AssetKey]]:
+    """Assets that may fall silent together: of a ministry, of a network (by the addresses of their findings)."""
+    members: dict[str, set[AssetKey]] = defaultdict(set)
+    networks: dict[str, str] = {}
+    for key, finding in view.known.items():
+        members[f"ministry {finding.ministry}"].add(key[0])
+        if key[2] not in networks:
+            networks[key[2]] = _network(key[2])
+        if networks[key[2]]:
+            members[f"network {networks[key[2]]}"].add(key[0])
+    return {name: frozenset(assets) for name, assets in members.items() if len(assets) >= MASS_ASSETS}
+
+
+def _network(subject: str) -> str:
+    """The /24 or /48 around the address of a subject; "" for one without."""
+    try:
+        address = ip_address(address_of(subject))
+    except ValueError:
+        return ""
+    return str(ip_network((address, 24 if address.version == 4 else 48), strict=False))
 
 
 def _mass(changed: int, total: int, share: float) -> bool:
@@ -300,6 +377,45 @@ def changed_subjects(
         for probe in (need.TYPE for need in controls[control].rule.needs)
         for one in subjects_behind(controls[control], subject, by_asset[asset, probe])
     }
+
+
+def confirmed(
+    event: Event, again: Mapping[tuple[AssetKey, str], Mapping[str, str]], shipped: Mapping[str, Control]
+) -> bool | None:
+    """Whether every second look at what a change rests on saw the same; None where nobody looked twice.
+
+    Args:
+        again: by asset and probe what the second look at each subject said: same, other or nothing.
+    """
+    control = shipped.get(event.finding.control)
+    if event.kind not in (*_CHANGES, "unstable") or control is None:
+        return None
+    said = [
+        looks[subject]
+        for need in control.rule.needs
+        if (looks := again.get((event.finding.asset, need.TYPE)))
+        for subject in subjects_behind(control, event.finding.subject, looks)
+    ]
+    return all(word == "same" for word in said) if said else None
+
+
+def _was_open(finding: Finding, shipped: Mapping[str, Control]) -> bool:
+    """Whether the finding spoken of is the old one: what was open has gone without anything in its place."""
+    control = shipped.get(finding.control)
+    tag = control.tags.get(finding.tag or "") if control else None
+    return tag is not None and tag.outcome.is_open
+
+
+def message_of(event: Event, shipped: Mapping[str, Control]) -> Scanned:
+    if event.kind == "out_of_scope" and event.after is None:
+        return Scanned("No longer looked at: it has left the DNS or the inventory.")
+    if event.kind in ("unknown", "stale") and event.finding.outcome is not Outcome.UNKNOWN:
+        return Scanned("Could not see; the last known answer stays.")
+    if event.kind == "fixed" and event.finding.tag and _was_open(event.finding, shipped):
+        return "No longer so: " + words_of(event.finding, shipped)
+    words = words_of(event.finding, shipped)
+    prefix = {"policy_changed": "By the new policy: ", "tool_changed": "By the new rules of this release: "}
+    return prefix.get(event.kind, "") + words
 
 
 def _needs_second_look(old: Finding | None, new: Finding) -> bool:

@@ -3,8 +3,9 @@
     PostureError                 exit code
     ├── UsageError               2   a selector, an option or a name that does not exist
     ├── InventoryError           2   carries every Problem found in the file, not only the first
+    │   └── ExemptionError       2   likewise, of a file of exemptions
     ├── ConfigurationError       2   posture.toml or an environment variable
-    ├── PolicyError              2   a baseline or an exemption
+    ├── PolicyError              2   a baseline
     ├── NothingToScan            4   nothing was sent: no scope, stopped, another scan is running
     ├── AuditError               4   the audit trail is broken or cannot be written: nothing is sent without it
     ├── StoreError               5   the database cannot be read or written
@@ -73,6 +74,12 @@ class InventoryError(PostureError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+class ExemptionError(InventoryError):
+    """All problems of a file of exemptions at once."""
+
+    code = "E-EXEMPTION"
+
+
 class ConfigurationError(PostureError):
     """posture.toml, an environment variable, or a file that one of them names."""
 
@@ -81,7 +88,7 @@ class ConfigurationError(PostureError):
 
 
 class PolicyError(PostureError):
-    """A baseline or exemption that cannot be used."""
+    """A baseline that cannot be used."""
 
     exit_code = 2
     code = "E-POLICY"

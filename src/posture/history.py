@@ -8,7 +8,6 @@ Whatever a scanned system may have written is :class:`~posture.scanned.Scanned` 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,18 +15,22 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from posture.checks import Control, Previous
-from posture.drift import STALE_AFTER, Event, Key, subjects_behind
+from posture.drift import STALE_AFTER, Event, Key, confirmed, message_of, subjects_behind
 from posture.errors import UsageError
-from posture.judge import sentence
+from posture.exemptions import Exemption
+from posture.judge import words_of
 from posture.model import AssetKey, Finding, Outcome, Reason, Severity
 from posture.rows import EventRow, FindingRow
 from posture.scanned import Scanned, scanned
 from posture.store import Interval, RunRecord, Store, stamp
-from posture.store.choice import as_of, bounds, latest_closed, resolve_run
-from posture.store.judging import compare_runs, last_looks, never_known, unknown_of_run
-from posture.store.reader import was_known
+from posture.store.beside import Beside, beside_run
+from posture.store.choice import as_of, bounds, latest_closed, resolve_run, two_runs
+from posture.store.judging import compare_runs, last_looks, never_known, trusted_before, unknown_of_run
+from posture.store.looks import was_known
+from posture.store.quiet import SILENT_RUNS, silent_controls
 from posture.store.records import Trace
-from posture.store.timeline import first_run
+from posture.store.timeline import first_run, worst
+from posture.store.traces import by_probe, digest_of, observed_at
 
 Row = dict[str, Any]
 
@@ -36,6 +39,7 @@ __all__ = [
     "as_of",
     "bounds",
     "compare",
+    "event_row",
     "last_known",
     "latest_closed",
     "latest_drift",
@@ -68,10 +72,20 @@ class Selectors:
 # ---- runs
 
 
-def runs(store: Store, vantage: str | None = None) -> Row:
-    """``posture-runs/1``, newest first. Raises UsageError: nobody looked from that vantage."""
+def runs(store: Store, vantage: str | None = None, silent_runs: int = SILENT_RUNS) -> Row:
+    """``posture-runs/1``, newest first, and the controls that were silent for so many runs.
+
+    Raises:
+        UsageError: nobody looked from that vantage.
+    """
     _must_exist(store, vantage)
-    return {"schema": "posture-runs/1", "runs": [run.document() for run in store.reader.runs(vantage)]}
+    latest = latest_closed(store, vantage)
+    quiet = () if latest is None else silent_controls(store.reader, latest, silent_runs)
+    return {
+        "schema": "posture-runs/1",
+        "runs": [run.document() for run in store.reader.runs(vantage)],
+        "silent_controls": [one.document() for one in quiet],
+    }
 
 
 def _must_exist(store: Store, vantage: str | None) -> None:
@@ -90,12 +104,16 @@ def state(
     at: str | None = None,
     vantage: str | None = None,
     select: Selectors | None = None,
+    exemptions: Sequence[Exemption] | None = None,
+    now: datetime | None = None,
 ) -> Row:
     """``posture-findings/1``: the current state, the state as it was known at a time, or one run alone.
 
     Args:
         run: that run only: what it answered, and what it asked and could not see.
         at: a date (its end, in the State's time zone) or a time.
+        exemptions: those of the operator's file today, for the current state; what each run had is on record.
+        now: the time as of which exemptions of the current state are in force; the run's end when left out.
 
     Raises:
         UsageError: no such run, both a run and a time, or a selector that matches nothing.
@@ -112,16 +130,22 @@ def state(
         record = latest_closed(store, vantage)
     if record is None:
         return {"schema": "posture-findings/1", "complete": False, "run": None, "findings": []}
-    return _state(store, record, select, alone=run is not None)
+    present = run is None and at is None
+    moment = (now or record.end) if present else bounds(at, record.timezone)[1] if at else record.end
+    beside = beside_run(store, record, moment, exemptions if present else None, present=present)
+    return _state(store, record, select, beside, alone=run is not None)
 
 
 def state_after(store: Store, run: RunRecord) -> Row:
     """``posture-findings/1``: the state as it was known when a run had ended."""
-    return _state(store, run, Selectors(), alone=False)
+    return _state(store, run, Selectors(), beside_run(store, run, run.end), alone=False)
 
 
-def _state(store: Store, record: RunRecord, select: Selectors, *, alone: bool) -> Row:
-    chosen = _Chosen(select, record, _View(store, record, alone))
+def _state(store: Store, record: RunRecord, select: Selectors, beside: Beside, *, alone: bool) -> Row:
+    # One ministry of many: nothing of the others is read, as long as no other selector may name something of theirs.
+    narrow = bool(select.ministries) and not (alone or select.assets or select.controls)
+    view = _View(store, record, alone, beside, select.ministries if narrow else ())
+    chosen = _Chosen(select, record, view)
     return {
         "schema": "posture-findings/1",
         "complete": record.state == "complete",
@@ -132,35 +156,49 @@ def _state(store: Store, record: RunRecord, select: Selectors, *, alone: bool) -
 
 @dataclass(slots=True)
 class _View:
-    """The findings as of one run, with all that a row needs. ``alone``: what that run itself saw, nothing older."""
+    """The findings as of one run, with all that a row needs.
+
+    ``alone``: what that run itself saw, nothing older. ``narrowed``: ministries, when it is of their assets alone.
+    """
 
     store: Store
     run: RunRecord
     alone: bool
+    beside: Beside
+    narrowed: Sequence[str] = ()
     timelines: Mapping[Key, list[Interval]] = field(init=False)
     known: dict[Key, Interval] = field(init=False)
     unknown: Mapping[Key, Finding] = field(init=False)
     silent: Mapping[Key, Finding] = field(default_factory=dict)
     seen: Mapping[Key, RunRecord] = field(init=False)
-    traces: Mapping[AssetKey, Mapping[tuple[str, str], Trace]] = field(init=False)
+    traces: Mapping[AssetKey, Mapping[str, Mapping[str, Trace]]] = field(init=False)
     starts: Mapping[int, datetime] = field(init=False)
     ministries: Mapping[AssetKey, str] = field(init=False)
+    flapping: Mapping[Key, tuple[int, int]] = field(init=False)
 
     def __post_init__(self) -> None:
         reader, run = self.store.reader, self.run
-        self.timelines = reader.timelines(run)
-        self.ministries = {asset: entry.ministry for asset, entry in reader.entries(run.number).items()}
+        self.ministries = reader.inventory(run.number, self.narrowed)
+        only = tuple(self.ministries) if self.narrowed else None
+        self.timelines = reader.timelines(run, only)
         self.known = {key: spans[-1] for key, spans in self.timelines.items() if spans[-1].until is None}
         if self.alone:
             place, looks = {asset: bit for bit, asset in reader.bits().items()}, reader.looks(run.number)
             self.known = {k: span for k, span in self.known.items() if was_known(looks, place[k[0]], k)}
             self.unknown = unknown_of_run(reader, run, self.store.shipped)
         else:
-            self.silent = last_looks(reader, run, self.store.shipped)
+            self.silent = last_looks(reader, run, self.store.shipped, only)
             self.unknown = never_known(self.silent, self.known)
-        self.seen = reader.last_seen(run, {key: self.timelines[key] for key in self.known})
-        self.traces = reader.traces(run)
-        self.starts = {one.number: one.started_at for one in reader.runs(run.vantage)}
+        self.flapping = {} if self.alone else reader.flapping(run, {key: self.timelines[key] for key in self.known})
+        runs = reader.runs(run.vantage)
+        self.seen = reader.last_seen(
+            run,
+            {key: self.timelines[key] for key in self.known},
+            runs=[run, *(one for one in runs if one.number < run.number and one.closed)],
+            bits={asset: bit for bit, asset in reader.bits(only).items()},
+        )
+        self.traces = {asset: by_probe(answers) for asset, answers in reader.traces(run, only).items()}
+        self.starts = {one.number: one.started_at for one in runs}
 
     def row(self, key: Key) -> FindingRow:
         """One row of the document."""
@@ -168,6 +206,7 @@ class _View:
         finding = span.finding if span else self.unknown[key]
         seen = self.seen[key] if span else None
         traces = self._traces(key) if span else ()
+        aged = seen is not None and self.run.end - seen.end > STALE_AFTER
         return {
             "state": self.run.state_code,
             "ministry": self.ministries.get(key[0], finding.ministry),
@@ -180,7 +219,7 @@ class _View:
             "confidence": str(finding.confidence),
             "tag": finding.tag,
             "args": scanned(finding.args),
-            "message": _sentence(finding, self.store.shipped),
+            "message": words_of(finding, self.store.shipped),
             "reason": str(finding.reason) if finding.reason else None,
             "code": finding.code,
             "authorisation": finding.authorisation,
@@ -188,14 +227,21 @@ class _View:
             "mends": finding.mends,
             "provider": Scanned(finding.provider) if finding.provider else None,
             "mend_by": finding.mend_by,
-            "observed_at": _observed_at(seen, traces) if seen else None,
+            "observed_at": observed_at(seen, traces) if seen else None,
             "first_seen": stamp(self.starts[first_run(self.timelines[key])]) if span else None,
             "last_seen": stamp(seen.end) if seen else None,
-            "stale": bool(seen and self.run.end - seen.end > STALE_AFTER),
-            "facts": _digest(traces),
-            "exemption": finding.exemption,
+            "stale": aged,
+            "facts": digest_of(traces),
+            "exemption": self.beside.exemption(key, finding.outcome),
             "unseen": self._unseen(key) if span else None,
+            "dispute": self.beside.dispute(key),
+            "unstable": self._worst(key) if key in self.flapping else None,
         }
+
+    def _worst(self, key: Key) -> dict[str, str]:
+        """What a flapping finding is scored as."""
+        finding = worst(self.timelines[key], self.flapping[key][1]).finding
+        return {"outcome": str(finding.outcome), "severity": str(finding.severity)}
 
     def _unseen(self, key: Key) -> str | None:
         """Why the newest look could not renew what is known; None when it did, or when nobody looked."""
@@ -209,34 +255,11 @@ class _View:
         if control is None:
             return ()
         return tuple(
-            answers[need.TYPE, subject]
+            told[subject]
             for need in control.rule.needs
-            for subject in subjects_behind(control, key[2], [s for probe, s in answers if probe == need.TYPE])
+            if (told := answers.get(need.TYPE))
+            for subject in subjects_behind(control, key[2], told)
         )
-
-
-def _observed_at(seen: RunRecord, traces: Iterable[Trace]) -> str:
-    """When the last answer came: exactly if it brought something new, else the start of the run that heard it again."""
-    new = [trace.at for trace in traces if trace.since == seen.number]
-    return stamp(max(new, default=seen.started_at))
-
-
-def _digest(traces: Iterable[Trace]) -> str | None:
-    """The digest of the facts; of several, the digest of their sorted list, one a line."""
-    digests = sorted({trace.digest for trace in traces if trace.digest})
-    if len(digests) > 1:
-        return "sha256:" + hashlib.sha256("\n".join(digests).encode()).hexdigest()
-    return digests[0] if digests else None
-
-
-def _sentence(finding: Finding, shipped: Mapping[str, Control]) -> Scanned:
-    """A control that this release no longer ships has no sentence; its tag stays."""
-    control = shipped.get(finding.control)
-    if finding.outcome is not Outcome.UNKNOWN and (
-        control is None or (finding.tag not in control.tags and finding.tag != "NOTHING_THERE")
-    ):
-        return Scanned(f"{finding.tag or finding.outcome} (this release has no words for it).")
-    return sentence(finding, shipped)
 
 
 @dataclass(slots=True)
@@ -251,7 +274,7 @@ class _Chosen:
         """Refuses selectors that name nothing. Raises UsageError."""
         select, view = self.select, self.view
         keys = [*view.known, *view.unknown]
-        _refuse("ministry", select.ministries, {*view.ministries.values()})
+        _refuse("ministry", select.ministries, view.store.reader.inventoried(self.run.number))
         _refuse("asset", select.assets, {asset.name for asset in view.ministries} | {key[0].name for key in keys})
         _refuse("check", select.checks, {name for control in view.store.shipped.values() for name in _checks(control)})
         _refuse("severity", [select.severity] if select.severity else [], [str(one) for one in Severity])
@@ -265,7 +288,10 @@ class _Chosen:
         order = {name: place for place, name in enumerate(self.view.store.shipped)}
         ministry = self.view.ministries.get
         keys = [key for key in {*self.view.known, *self.view.unknown} if self._wants_key(key)]
-        for key in sorted(keys, key=lambda key: (ministry(key[0], ""), key[0], order.get(key[1], len(order)), key)):
+        for key in sorted(
+            keys,
+            key=lambda key: (ministry(key[0], ""), key[0].name, key[0].kind, order.get(key[1], len(order)), *key[1:]),
+        ):
             row = self.view.row(key)
             if self._wants_row(row):
                 yield row
@@ -344,29 +370,13 @@ def compare(
     vantage: str | None = None,
     ministries: Sequence[str] = (),
 ) -> Row:
-    """``posture-drift/1`` between two complete runs of one vantage. ``previous`` is the complete run before ``to_run``.
+    """``posture-drift/1`` between two complete runs of one vantage. ``previous`` is the complete run before ``to_run``
+    that is not suspect: what a suspect run saw counts when the next one confirms it.
 
     Raises:
         UsageError: no such run, not complete, not of one vantage, or in the wrong order.
     """
-    after = resolve_run(store, to_run, vantage=vantage, complete=True)
-    if from_run == "previous":
-        before = _complete_before(store, after)
-        if before is None:
-            raise UsageError(f"no complete run before {after.id} to compare with. Scan again, or see 'posture runs'.")
-    else:
-        before = resolve_run(store, from_run, vantage=vantage or after.vantage, complete=True)
-    for run in (before, after):
-        if run.state != "complete":
-            raise UsageError(
-                f"run {run.id} is {run.state}: only complete runs are compared. 'posture runs' lists them."
-            )
-    if before.vantage != after.vantage:
-        raise UsageError(
-            f"{before.id} looked from {before.vantage}, {after.id} from {after.vantage}: they do not compare."
-        )
-    if before.number >= after.number:
-        raise UsageError(f"{before.id} is not before {after.id}. Exchange --from and --to.")
+    before, after = two_runs(store, from_run, to_run, vantage)
     entries = store.reader.entries(after.number)
     _refuse("ministry", ministries, {entry.ministry for entry in entries.values()})
     return _drift_document(store, before, after, ministries)
@@ -381,29 +391,30 @@ def latest_drift(store: Store, vantage: str | None = None, *, until: RunRecord |
     looked = store.reader.runs(until.vantage if until else vantage)
     newest = until.number if until else float("inf")
     after = next((run for run in looked if run.state == "complete" and run.number <= newest), None)
-    before = _complete_before(store, after) if after else None
+    before = trusted_before(store.reader, after) if after else None
     return _drift_document(store, before, after, ()) if before and after else None
 
 
-def _complete_before(store: Store, run: RunRecord) -> RunRecord | None:
-    earlier = store.reader.runs(run.vantage)
-    return next((one for one in earlier if one.state == "complete" and one.number < run.number), None)
-
-
 def _drift_document(store: Store, before: RunRecord, after: RunRecord, ministries: Sequence[str]) -> Row:
-    events, suspect = compare_runs(store.reader, before, after, store.shipped)
+    events, why = compare_runs(store.reader, before, after, store.shipped)
     entries = {**store.reader.entries(before.number), **store.reader.entries(after.number)}
-    rows = [_event_row(event, entries[event.finding.asset].ministry, store.shipped) for event in events]
+    again = store.reader.second_looks(after.number)
+    rows = [
+        event_row(event, entries[event.finding.asset].ministry, store.shipped, confirmed(event, again, store.shipped))
+        for event in events
+    ]
     return {
         "schema": "posture-drift/1",
         "from": before.document(),
         "to": after.document(),
-        "suspect": suspect,
+        "suspect": bool(why),
+        "doubts": list(why),
         "events": [row for row in rows if not ministries or row["ministry"] in ministries],
     }
 
 
-def _event_row(event: Event, ministry: str, shipped: Mapping[str, Control]) -> EventRow:
+def event_row(event: Event, ministry: str, shipped: Mapping[str, Control], stood: bool | None) -> EventRow:
+    """One row of ``posture-drift/1``. ``stood``: whether a second look saw the same, where there was one."""
     return {
         "kind": event.kind,
         "ministry": ministry,
@@ -415,25 +426,7 @@ def _event_row(event: Event, ministry: str, shipped: Mapping[str, Control]) -> E
         "before": str(event.before) if event.before else None,
         "after": str(event.after) if event.after else None,
         "between": [stamp(event.between[0]), stamp(event.between[1])],
-        "message": _event_message(event, shipped),
+        "message": message_of(event, shipped),
         "initial": event.initial,
+        "confirmed": stood,
     }
-
-
-def _was_open(finding: Finding, shipped: Mapping[str, Control]) -> bool:
-    """Whether the finding spoken of is the old one: what was open has gone without anything in its place."""
-    control = shipped.get(finding.control)
-    tag = control.tags.get(finding.tag or "") if control else None
-    return tag is not None and tag.outcome.is_open
-
-
-def _event_message(event: Event, shipped: Mapping[str, Control]) -> Scanned:
-    if event.kind == "out_of_scope" and event.after is None:
-        return Scanned("No longer looked at: it has left the DNS or the inventory.")
-    if event.kind in ("unknown", "stale") and event.finding.outcome is not Outcome.UNKNOWN:
-        return Scanned("Could not see; the last known answer stays.")
-    if event.kind == "fixed" and event.finding.tag and _was_open(event.finding, shipped):
-        return "No longer so: " + _sentence(event.finding, shipped)
-    words = _sentence(event.finding, shipped)
-    prefix = {"policy_changed": "By the new policy: ", "tool_changed": "By the new rules of this release: "}
-    return prefix.get(event.kind, "") + words

@@ -7,7 +7,7 @@ A rule that crashes becomes ``unknown: bug``: one broken rule costs one control,
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -38,7 +38,7 @@ class Docket:
     """One asset's answers, ready to be judged. ``answers``: (facts type name, subject) -> answer.
 
     ``authority``: (facts type name, subject) -> authorisation id. ``providers``: subject -> provider name
-    for what somebody else must mend.
+    for what somebody else must mend. ``digests``: those of answers' facts that are known already.
     """
 
     ministry: str
@@ -46,7 +46,7 @@ class Docket:
     answers: Mapping[tuple[str, str], Answer]
     authority: Mapping[tuple[str, str], str] = field(default_factory=dict)
     providers: Mapping[str, str] = field(default_factory=dict)
-    _digests: dict[tuple[str, str], str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    digests: dict[tuple[str, str], str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def key(self) -> AssetKey:
@@ -54,9 +54,9 @@ class Docket:
 
     def digest_of(self, kind: str, subject: str, facts: Facts) -> str:
         """The identity of one answer's facts: worked out once, however many controls rest on them."""
-        found = self._digests.get((kind, subject))
+        found = self.digests.get((kind, subject))
         if found is None:
-            found = self._digests[kind, subject] = digest(encode(facts))
+            found = self.digests[kind, subject] = digest(encode(facts))
         return found
 
 
@@ -68,7 +68,7 @@ def judge(
     reference: Reference | None = None,
     previous: Mapping[tuple[str, str], Previous] | None = None,
     lab: bool = False,
-    controls: Sequence[str] | None = None,
+    controls: Collection[str] | None = None,
     shipped: Mapping[str, Control] | None = None,
 ) -> tuple[Finding, ...]:
     """All findings of one asset, in catalogue order.
@@ -81,7 +81,8 @@ def judge(
         shipped: the controls to judge by; the shipped catalogue when left out.
     """
     shipped = catalogue() if shipped is None else shipped
-    wanted = policy.controls if controls is None else [name for name in policy.controls if name in set(controls)]
+    chosen = None if controls is None else frozenset(controls)
+    wanted = [name for name in policy.controls if chosen is None or name in chosen]
     base = Case(docket.declared, "", docket.answers, policy, at, reference or Reference(), None, lab)
     findings: list[Finding] = []
     for name in wanted:
@@ -191,6 +192,17 @@ def sentence(finding: Finding, shipped: Mapping[str, Control] | None = None) -> 
         return Scanned(_ABSENT[str(finding.args.get("cause", ""))])
     controls = catalogue() if shipped is None else shipped
     return Scanned(controls[finding.control].tags[finding.tag or ""].sentence(finding.args))
+
+
+def words_of(finding: Finding, shipped: Mapping[str, Control] | None = None) -> Scanned:
+    """As :func:`sentence`; a control that this release no longer ships has none, and its tag stays."""
+    controls = catalogue() if shipped is None else shipped
+    control = controls.get(finding.control)
+    if finding.outcome is not Outcome.UNKNOWN and (
+        control is None or (finding.tag not in control.tags and finding.tag != NOTHING_THERE)
+    ):
+        return Scanned(f"{finding.tag or finding.outcome} (this release has no words for it).")
+    return sentence(finding, controls)
 
 
 _ABSENT = {

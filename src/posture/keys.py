@@ -158,9 +158,11 @@ def load_key(path: Path) -> OperatorKey:
 
 def load_or_make_key(path: Path) -> tuple[OperatorKey, bool]:
     """The operator's key, and whether it was made just now. Raises ConfigurationError."""
-    if path.exists() or path.is_symlink():
-        return load_key(path), False
-    return make_key(path), True
+    try:
+        there = path.exists() or path.is_symlink()
+    except OSError as fault:
+        raise _unreadable(path, fault) from fault
+    return (load_key(path), False) if there else (make_key(path), True)
 
 
 def inspect_key(path: Path) -> tuple[OperatorKey, int]:
@@ -210,10 +212,7 @@ def _read(path: Path) -> tuple[int, bytes]:
     except FileNotFoundError:
         raise ConfigurationError(f"there is no key {path}. The first scan makes one, or: 'posture keys new'.") from None
     except OSError as fault:
-        raise ConfigurationError(
-            f"the operator's key {path} cannot be read: {fault.strerror}. "
-            "Mend its permissions, or name another: key in posture.toml."
-        ) from fault
+        raise _unreadable(path, fault) from fault
 
 
 def _private(path: Path, content: bytes) -> Ed25519PrivateKey:
@@ -246,6 +245,13 @@ def _beginning(path: Path) -> bytes:
 def _wire(value: bytes) -> bytes:
     """A string of the SSH protocol (RFC 4251 section 5)."""
     return struct.pack(">I", len(value)) + value
+
+
+def _unreadable(path: Path, fault: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        f"the operator's key {path} cannot be read: {fault.strerror}. "
+        "Mend its permissions, or name another: key in posture.toml."
+    )
 
 
 def _unwritable(path: Path, fault: OSError) -> ConfigurationError:

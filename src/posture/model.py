@@ -122,6 +122,10 @@ class AssetKey:
     name: str
     kind: str
 
+    def __hash__(self) -> int:
+        """The name's alone, which Python remembers: a national history looks up hundreds of thousands of these."""
+        return hash(self.name)
+
 
 F_co = TypeVar("F_co", covariant=True)
 

@@ -17,12 +17,12 @@ from typing import Any, TypeVar
 from posture.errors import UsageError
 from posture.inventory.records import Inventory
 from posture.inventory.statement import statement_digest
-from posture.model import AssetKey, Kind, Outcome, ProbeClass, Severity
+from posture.model import AssetKey, Kind, ProbeClass, Severity
 from posture.policy import Policy
 from posture.rows import EventRow, FindingRow
-from posture.scanned import Scanned
 from posture.scorecard import Score, Scorecard, ScoredAsset, Standing, scorecard
 from posture.signatures import Authority
+from posture.steps import five_things, step_document
 
 Row = Mapping[str, Any]
 R = TypeVar("R", bound=Row)
@@ -91,7 +91,11 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class MinistryReport:
-    """``score`` is None when the ministry has no asset; ``before`` is its score at the run compared with."""
+    """``score`` is None when the ministry has no asset; ``before`` is its score at the run compared with.
+
+    ``told``: where the rules or the policy have changed since that run, what its score was then, in tenths; ``before`` is
+    then what the same answers are worth now.
+    """
 
     code: str
     name: str
@@ -99,6 +103,7 @@ class MinistryReport:
     score: Score | None
     before: Score | None = None
     letters: tuple[Letter, ...] = ()
+    told: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +111,10 @@ class Report:
     """``run`` and ``events`` as in the published JSON; ``drift`` is None when there is nothing to compare with.
 
     ``state_score`` is None in a report narrowed to some ministries. ``at`` is when it was written; ``as_of`` the
-    past time of which it tells, None for the present. ``checkpoint`` is the signed note of the ledger over the run, "".
+    past time of which it tells, None for the present. ``exemptions``: rows of ``posture-exempted/1`` with the ``ministry``
+    whose asset each is about, None where the inventory knows no such asset. ``trends``: the points of ``posture-trend/1``
+    by ministry, "" the State. ``checkpoint`` is the signed note of the ledger over the run, "".
+    ``silent_controls``: sentences about controls that nobody answers any more; none in a narrowed report.
     """
 
     state: str
@@ -128,7 +136,10 @@ class Report:
     complete: bool = True
     tlp: str = TLP_DEFAULT
     as_of: datetime | None = None
+    exemptions: tuple[Row, ...] = ()
     checkpoint: str = ""
+    trends: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)
+    silent_controls: tuple[str, ...] = ()
 
     @property
     def is_narrowed(self) -> bool:
@@ -143,6 +154,14 @@ class Report:
         return {asset.key: asset.criticality for ministry in self.ministries for asset in ministry.assets}
 
 
+@dataclass(frozen=True, slots=True)
+class Rescored:
+    """A run's scores under other rules than its own; ``told``: by ministry what it was told then, in tenths."""
+
+    card: Scorecard
+    told: Mapping[str, int | None]
+
+
 def assemble(
     inventory: Inventory,
     findings_document: Row,
@@ -152,9 +171,11 @@ def assemble(
     *,
     drift_document: Row | None = None,
     previous: Iterable[Row] | None = None,
+    rescored: Rescored | None = None,
     authorities: Mapping[str, Authority] | None = None,
     tlp: str = TLP_DEFAULT,
     as_of: datetime | None = None,
+    exemptions: Iterable[Row] = (),
 ) -> Report:
     """Everything about a State, scored.
 
@@ -164,8 +185,10 @@ def assemble(
         at: the time of the report (UTC).
         drift_document: ``posture-drift/1`` since the run compared with.
         previous: the rows of the current state as of that run; gives the scores before.
+        rescored: that run under the rules of now, in the place of ``previous``, where they have changed since.
         authorities: what the run went under, by id, as signed.
         as_of: the past time (UTC) of which the document tells; scores count deadlines to it instead of to ``at``.
+        exemptions: rows of ``posture-exempted/1``.
 
     Raises:
         UsageError: ``tlp`` is no level of TLP 2.0.
@@ -175,6 +198,7 @@ def assemble(
     then = as_of or at
     card = scorecard(map(Standing.of, rows), scored, policy, controls, at=then)
     before = None if previous is None else scorecard(map(Standing.of, previous), scored, policy, controls, at=then)
+    before = rescored.card if rescored else before
     texts = {name: ControlText.of(control) for name, control in controls.items()}
     return Report(
         state=inventory.state.code,
@@ -187,7 +211,10 @@ def assemble(
         policy_digest=policy.digest,
         catalogue_digest=catalogue_digest(texts.values()),
         at=at,
-        ministries=tuple(_ministries(inventory, card, before, _letters(inventory, rows, authorities or {}))),
+        ministries=tuple(
+            replace(one, told=rescored.told.get(one.code) if rescored else None)
+            for one in _ministries(inventory, card, before, _letters(inventory, rows, authorities or {}))
+        ),
         findings=rows,
         controls=texts,
         state_score=card.state,
@@ -196,7 +223,14 @@ def assemble(
         complete=bool(findings_document.get("complete", True)),
         tlp=tlp_level(tlp),
         as_of=as_of,
+        exemptions=tuple(_owned(exemptions, inventory)),
     )
+
+
+def _owned(rows: Iterable[Row], inventory: Inventory) -> Iterable[Row]:
+    """With the ministry whose asset each is about."""
+    owners = {asset.name: asset.ministry for asset in inventory.assets}
+    return ({"ministry": owners.get(row["asset"]), **row} for row in rows)
 
 
 def _ministries(
@@ -249,8 +283,11 @@ def narrow(report: Report, ministries: Sequence[str]) -> Report:
         report,
         ministries=kept,
         findings=_only(report.findings, ministries),
+        exemptions=_only(report.exemptions, ministries),
         state_score=None,
         state_before=None,
+        silent_controls=(),
+        trends={code: points for code, points in report.trends.items() if code in ministries},
         drift=None if report.drift is None else {**report.drift, "events": list(_only(report.events, ministries))},
     )
 
@@ -277,65 +314,6 @@ def catalogue_digest(controls: Iterable[ControlText]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One thing to do: one control of one ministry, over all assets that need it."""
-
-    ministry: str
-    control: str
-    outcome: Outcome
-    severity: Severity
-    assets: tuple[AssetKey, ...]
-    criticality: int
-    since: str | None
-    mends: str
-    provider: Scanned | None
-    message: Scanned
-
-
-def five_things(rows: Iterable[Row], criticality: Mapping[AssetKey, int], count: int = 5) -> tuple[Step, ...]:
-    """What to do first: the worst severity, fails before warnings, the most vital asset, then the oldest.
-
-    Args:
-        rows: findings; only open ones are considered. One control of one ministry is one thing to do.
-        criticality: 1..3 by asset; 2 when absent.
-    """
-    groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
-    for row in rows:
-        if Outcome(row["outcome"]).is_open:
-            groups[row["ministry"], row["control"]].append(row)
-    steps = [_step(group, criticality) for group in groups.values()]
-    return tuple(sorted(steps, key=_urgency)[:count])
-
-
-def _step(group: Sequence[Row], criticality: Mapping[AssetKey, int]) -> Step:
-    worst = min(group, key=lambda row: (-Severity(row["severity"]).rank, row["outcome"] != "fail"))
-    assets = tuple(sorted({AssetKey(row["asset"], row["kind"]) for row in group}))
-    return Step(
-        ministry=worst["ministry"],
-        control=worst["control"],
-        outcome=Outcome(worst["outcome"]),
-        severity=Severity(worst["severity"]),
-        assets=assets,
-        criticality=max(criticality.get(asset, 2) for asset in assets),
-        since=min((row["first_seen"] for row in group if row.get("first_seen")), default=None),
-        mends=worst.get("mends") or "ministry",
-        provider=worst.get("provider"),
-        message=worst["message"],
-    )
-
-
-def _urgency(step: Step) -> tuple[Any, ...]:
-    return (
-        -step.severity.rank,
-        step.outcome is not Outcome.FAIL,
-        -step.criticality,
-        step.since or "9999",
-        step.ministry,
-        step.control,
-    )
-
-
 def scorecard_document(report: Report) -> dict[str, Any]:
     """``posture-scorecard/1``: scores as numbers with one decimal, null where nothing is known."""
     scores = [(ministry, ministry.score) for ministry in report.ministries]
@@ -359,6 +337,7 @@ def scorecard_document(report: Report) -> dict[str, Any]:
                 "name": ministry.name,
                 "score": None if score is None else score_document(score),
                 "before": None if ministry.before is None else score_document(ministry.before),
+                "before_told": _points(ministry.told),
                 "authorisations": [
                     {
                         "id": letter.id,
@@ -370,7 +349,8 @@ def scorecard_document(report: Report) -> dict[str, Any]:
             }
             for ministry, score in scores
         ],
-        "first": [_step_document(step) for step in five_things(report.findings, report.criticality)],
+        "first": [step_document(step) for step in five_things(report.findings, report.criticality)],
+        "exemptions": [dict(row) for row in report.exemptions],
         "events": [dict(event) for event in report.events],
         "findings": [dict(row) for row in report.findings],
     }
@@ -388,6 +368,7 @@ def score_document(score: Score) -> dict[str, Any]:
         "tentative": score.tentative,
         "complete": score.complete,
         "assets": {"all": score.assets, "answered": score.answered, "clean": score.clean},
+        "exempted": score.exempted,
         "pillars": [{"name": p.name, "weight": p.weight, "score": _points(p.tenths)} for p in score.pillars],
         "caps": [
             {
@@ -418,17 +399,3 @@ def score_document(score: Score) -> dict[str, Any]:
 
 def _points(tenths: int | None) -> float | None:
     return None if tenths is None else tenths / 10
-
-
-def _step_document(step: Step) -> dict[str, Any]:
-    return {
-        "ministry": step.ministry,
-        "control": step.control,
-        "outcome": str(step.outcome),
-        "severity": str(step.severity),
-        "assets": [asset.name for asset in step.assets],
-        "since": step.since,
-        "mends": step.mends,
-        "provider": step.provider,
-        "message": step.message,
-    }

@@ -41,10 +41,15 @@ class FindingRow(TypedDict):
     facts: str | None
     exemption: str | None
     unseen: str | None
+    dispute: str | None
+    unstable: dict[str, str] | None  # what it is scored as while it flaps: the worst of late
 
 
 class EventRow(TypedDict):
-    """A row of ``posture-drift/1``; ``asset_kind`` and ``initial`` go beyond the published fields."""
+    """A row of ``posture-drift/1``; ``asset_kind`` and what follows ``message`` go beyond the published fields.
+
+    ``confirmed``: whether a second look in the same run saw the change too; None where there was none.
+    """
 
     kind: str
     ministry: str
@@ -58,3 +63,4 @@ class EventRow(TypedDict):
     between: list[str]
     message: Scanned
     initial: bool
+    confirmed: bool | None

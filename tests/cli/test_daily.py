@@ -263,7 +263,7 @@ def test_scorecard_as_json_and_markdown(scanned: Scanned, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "words", [("--ministry", "nosuch"), ("--tlp", "PINK"), ("--format", "pdf"), ("--run", "nosuch")], ids=" ".join
+    "words", [("--ministry", "nosuch"), ("--tlp", "PINK"), ("--format", "docx"), ("--run", "nosuch")], ids=" ".join
 )
 def test_a_bad_option_of_scorecard_is_2_and_writes_nothing(
     words: tuple[str, str], scanned: Scanned, tmp_path: Path

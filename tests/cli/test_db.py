@@ -40,7 +40,7 @@ def test_a_sound_history_is_0_and_says_what_was_looked_at(world: World) -> None:
 
     assert (said.code, said.err) == (0, "")
     assert said.out == (
-        f"{world.path} is sound: file, pages, references, schema, intervals, journal, blobs, bitmaps. "
+        f"{world.path} is sound: file, pages, values, references, schema, intervals, journal, blobs, bitmaps. "
         f"Schema {NEWEST}, 5 runs, 1 asset, 6 findings, 5 records of evidence.\n"
     )
 

@@ -176,12 +176,26 @@ def test_rotate_hands_over_and_everything_still_verifies(world: World) -> None:
     world.scan({})
 
     assert said.code == 0
-    assert said.out.startswith(f"former       {old.fingerprint}\nfingerprint  {new.fingerprint}\n")
+    assert said.out.startswith(f"former       {old.fingerprint}\nkept in      ")
+    assert f"\nfingerprint  {new.fingerprint}\n" in said.out
     assert "recorded in the ledger" in said.err
     for key in (old, new):
         assert posture("verify", "--db", "town.db", "--key", key.fingerprint).code == 0
     assert f"before       {old.fingerprint}" in posture("keys", "show", "--db", "town.db").out
     assert not list(world.path.parent.glob("*.new"))
+
+
+def test_a_backup_from_before_is_gone_on_with_by_the_former_key(world: World) -> None:
+    """Which therefore outlives the change, readable by its owner alone."""
+    before, path = world.path.read_bytes(), key_path(world.path)
+    assert posture("keys", "rotate", "--db", "town.db").code == 0
+    (archive,) = path.parent.glob(path.name + ".*")
+    world.path.write_bytes(before)
+    archive.replace(path)
+
+    world.key = load_key(path)  # refuses a key that others may read
+    world.scan({})
+    assert posture("verify", "--db", "town.db", "--key", world.key.public.fingerprint).code == 0
 
 
 def test_a_rotation_that_was_killed_is_finished_by_the_next_one(world: World) -> None:

@@ -1,11 +1,13 @@
 """The n-th call of a kind fails: wrappers around what posture asks of the operating system, installed in this process for good.
 
-    with_faults(Fault("sqlite", 17)) installs and counts; ``counts()`` says how many calls of each kind there were.
+    Injection(Fault("sqlite", 17), folder).install() installs and counts; ``counts`` says how many calls of each kind
+    there were.
 
-Kinds: ``dial`` and ``wire`` (TCP and UDP sockets: made and connected, read and written), ``memory`` (a read finds none),
-``stat``, ``file`` and ``disk`` (files of the scan's own folder: looked at, opened and read, written and synced),
-``sqlite`` and ``full`` (every statement and commit), ``child`` (processes). Sockets of the event loop itself and
-Python's own files are left alone.
+Kinds: ``dial`` and ``wire`` (TCP and UDP sockets made and connected; streams read and written), ``dns`` and ``lost``
+(datagrams: sending or receiving fails, what is sent never arrives), ``memory`` (a read finds none), ``stat``, ``file``
+and ``disk`` (files of the scan's own folder: looked at, opened and read, written and synced), ``sqlite`` and ``full``
+(every statement and commit), ``child`` and ``keeper`` (what it takes to start, feed, hear and bury a program; see
+tests/faults/boxes.py). Sockets of the event loop itself and Python's own files are left alone.
 """
 
 from __future__ import annotations
@@ -16,7 +18,6 @@ import io
 import os
 import socket
 import sqlite3
-import subprocess
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +25,10 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-KINDS = ("dial", "wire", "memory", "stat", "file", "disk", "sqlite", "full", "child")
+from tests.faults.boxes import Keepers, watch_boxes
+
+CHILD_KINDS = ("child", "keeper")
+KINDS = ("dial", "wire", "dns", "lost", "memory", "stat", "file", "disk", "sqlite", "full", *CHILD_KINDS)
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
 
 
@@ -44,22 +48,31 @@ class Injection:
     """
 
     def __init__(self, fault: Fault, folder: Path) -> None:
-        self.counts: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
         self._fault = fault
         self._folder = f"{folder}{os.sep}"
-        self._ours: set[int] = set()
+        self._keepers = Keepers(folder, fault.number if fault.kind == "keeper" else 0)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {**self._counts, "keeper": self._keepers.count()}
 
     def install(self) -> None:
         """Patches this process; there is no way back."""
+        if self._fault.kind == "keeper":
+            self._keepers.install()
         self._sockets()
         self._files()
         self._databases()
-        self._wrap(subprocess, "Popen", lambda *_args, **_options: True, child=_resources)
+        watch_boxes(lambda make: self._meet("child", make))
 
     def _meet(self, kind: str, make: Callable[[], BaseException]) -> None:
-        self.counts[kind] += 1
-        if self._fault == Fault(kind, self.counts[kind]):
+        if self._is_the_one(kind):
             raise make()
+
+    def _is_the_one(self, kind: str) -> bool:
+        self._counts[kind] += 1
+        return self._fault == Fault(kind, self._counts[kind])
 
     def _wrap(self, owner: Any, name: str, ours: Callable[..., bool], **kinds: Callable[[], BaseException]) -> None:
         original = getattr(owner, name)
@@ -79,15 +92,50 @@ class Injection:
         def on_internet(connection: socket.socket, *_args: Any, **_options: Any) -> bool:
             return connection.family in _INTERNET
 
+        def stream(connection: socket.socket, *_args: Any, **_options: Any) -> bool:
+            return on_internet(connection) and connection.type == socket.SOCK_STREAM
+
+        def datagrams(connection: socket.socket, *_args: Any, **_options: Any) -> bool:
+            return on_internet(connection) and connection.type == socket.SOCK_DGRAM
+
         def made(_self: Any, family: int = -1, *_args: Any, fileno: Any = None, **_options: Any) -> bool:
             return fileno is None and family in _INTERNET
 
         self._wrap(socket.socket, "__init__", made, dial=_no_descriptor)
         self._wrap(socket.socket, "connect", on_internet, dial=_unreachable)
-        for name in ("send", "sendall", "sendto"):
-            self._wrap(socket.socket, name, on_internet, wire=_reset)
+        for name in ("send", "sendall", "sendto", "sendmsg"):
+            self._losing(name, datagrams)
+            self._wrap(socket.socket, name, stream, wire=_reset)
+            self._wrap(socket.socket, name, datagrams, dns=_unreachable)
         for name in ("recv", "recv_into", "recvfrom"):
-            self._wrap(socket.socket, name, on_internet, wire=_reset, memory=MemoryError)
+            self._receiving(name, on_internet, "memory", MemoryError)
+            self._receiving(name, stream, "wire", _reset)
+            self._receiving(name, datagrams, "dns", _refused)
+
+    def _receiving(self, name: str, ours: Callable[..., bool], kind: str, make: Callable[[], BaseException]) -> None:
+        """Only a read that brings something counts: how often the loop looks in vain differs from scan to scan."""
+        original = getattr(socket.socket, name)
+
+        @wraps(original)
+        def received(connection: socket.socket, *args: Any) -> Any:
+            found = original(connection, *args)
+            if ours(connection):
+                self._meet(kind, make)
+            return found
+
+        setattr(socket.socket, name, received)
+
+    def _losing(self, name: str, ours: Callable[..., bool]) -> None:
+        """A datagram that is on its way as far as the sender knows."""
+        original = getattr(socket.socket, name)
+
+        @wraps(original)
+        def lost(connection: socket.socket, data: Any, *args: Any) -> Any:
+            if ours(connection) and self._is_the_one("lost"):
+                return len(data)
+            return original(connection, data, *args)
+
+        setattr(socket.socket, name, lost)
 
     # ---- files
 
@@ -154,6 +202,10 @@ def _reset() -> BaseException:
     return ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
 
 
+def _refused() -> BaseException:
+    return ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+
+
 def _unreachable() -> BaseException:
     return OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
 
@@ -168,7 +220,3 @@ def _no_space() -> BaseException:
 
 def _input_output() -> BaseException:
     return OSError(errno.EIO, os.strerror(errno.EIO))
-
-
-def _resources() -> BaseException:
-    return BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))

@@ -30,7 +30,7 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 MARKED = re.compile(r"^<!-- (\w+) -->\n```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FENCE = re.compile(r"^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
-GROUPS = ("inventory", "range", "audit", "db", "keys")
+GROUPS = ("inventory", "range", "audit", "db", "keys", "dispute")
 # Hosts and files that a machine's own package settings would leave behind.
 PACKAGE_HOSTS = re.compile(rb"(?i)\b(?:pypi\.org|pythonhosted|index-url|artifactory|devpi|nexus)")
 

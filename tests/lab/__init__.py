@@ -6,6 +6,7 @@ with POSTURE_LAB=required a missing server is a failure.
 
 from __future__ import annotations
 
+import ctypes.util
 import os
 import shutil
 import socket
@@ -29,6 +30,16 @@ def need(binary: str, package: str) -> str:
     if os.environ.get("POSTURE_LAB") == "required":
         pytest.fail(message)
     pytest.skip(message)
+
+
+def need_library(name: str, package: str) -> None:
+    """Skips (or, with POSTURE_LAB=required, fails) what needs a shared library of the system that is missing."""
+    if ctypes.util.find_library(name):
+        return
+    message = f"the library {name} is missing: apt-get install -y {package}"
+    if os.environ.get("POSTURE_LAB") == "required":
+        pytest.fail(message)
+    pytest.skip(message, allow_module_level=True)
 
 
 def need_root() -> None:

@@ -149,7 +149,7 @@ def test_a_cut_tail_is_known_from_a_kept_checkpoint_and_from_the_trail(world: Wo
         "DELETE FROM log_entry WHERE place = 4",
         "DELETE FROM checkpoint WHERE size = 5",
         *(f"DELETE FROM {table} WHERE from_run = {last.number}" for table in ("miss",)),
-        *(f"DELETE FROM {table} WHERE run_id = {last.number}" for table in ("leaf", "coverage", "judged", "event")),
+        *(f"DELETE FROM {table} WHERE run_id = {last.number}" for table in ("leaf", "coverage", "judged")),
         f"DELETE FROM run WHERE id = {last.number}",
     )
 
@@ -208,7 +208,7 @@ def test_older_history_rewritten_under_the_same_origin(world: World) -> None:
         ("UPDATE log_entry SET hash = zeroblob(32) WHERE place = 2", "entry 2 (run"),
         ("UPDATE coverage SET answered = targeted WHERE run_id = 5", "is not what was signed"),
         ("UPDATE declaration SET ministry_id = 3 - ministry_id WHERE asset_id = 1", "is not what was signed"),
-        ("DELETE FROM event WHERE run_id = 2", "records that it had are gone"),
+        ("DELETE FROM event_row WHERE run_id = 2", "records that it had are gone"),
     ],
 )
 def test_whatever_is_changed_is_named(change: str, words: str, world: World) -> None:

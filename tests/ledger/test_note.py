@@ -98,3 +98,14 @@ def test_any_text_is_a_note_or_a_note_error(text: str) -> None:
     except NoteError:
         return
     assert not note.signed_by(PublicKey(bytes(32)))
+
+
+def test_a_signature_of_another_kind_is_passed_over(key: OperatorKey) -> None:
+    """A witness signs with a time, 8 bytes more (C2SP tlog-cosignature); it takes nothing from the operator's own."""
+    note = sign_note(Checkpoint("gov.example/posture", 3, bytes(32)), [key])
+    witness = "\u2014 witness.example " + base64.b64encode(bytes(4 + 8 + 64)).decode() + "\n"
+    read = open_note(note + witness)
+
+    assert len(read.signatures) == 1
+    assert read.signed_by(key.public)
+    assert not open_note(note.rpartition("\u2014")[0] + witness).signed_by(key.public)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ import pytest
 
 from posture.model import NotSeen, Reason
 from posture.net.sandbox import MEBIBYTE, Box, End, Ran, run_boxed
+from tests.faults.boxes import Watched
 
 SHELL = "/bin/sh"
 # Far beyond what anything here takes; a test that needs it has failed.
@@ -318,6 +320,34 @@ while time.monotonic() < end:
         assert alive(marker) == []
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("call", ["set_blocking", "pidfd_open", "read", "write", "pipe"])
+def test_what_cannot_be_attended_is_not_seen_and_nothing_of_it_is_left(
+    call: str, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """At the first such call that this machine refuses; a program that nobody hears would run to its deadline."""
+    before = descriptors()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    refusals = iter([True])
+
+    def report(make: Callable[[], BaseException]) -> None:
+        if next(refusals, False):
+            raise make()
+
+    monkeypatch.setattr("posture.net.sandbox.os", Watched(os, report, {call: errno.EMFILE}))
+    with pytest.raises(NotSeen) as caught:
+        boxed(
+            [SHELL, "-c", f"echo heard; exec {sys.executable} -c 'import time; time.sleep(600)' {tmp_path}"],
+            stdin=b"in",
+        )
+    monkeypatch.undo()
+
+    assert caught.value.reason is Reason.VANTAGE_LIMITED
+    assert os.strerror(errno.EMFILE) in str(caught.value.detail)
+    until(lambda: alive(tmp_path) == [])
+    assert list(tmp_path.iterdir()) == []
+    assert descriptors() == before
 
 
 def test_no_zombie_and_no_descriptor_is_left() -> None:

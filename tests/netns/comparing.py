@@ -27,6 +27,7 @@ class Allow:
     traffic: str
     probe_class: str
     end: str
+    probe: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ def read_trail(lines: Iterable[str]) -> Trail:
                 record["traffic"],
                 record["class"],
                 ends.get(record["seq"], ""),
+                record.get("probe", ""),
             )
             for record in decisions
             if record["allowed"]
@@ -90,25 +92,26 @@ def _protocols(record: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def compare(sent: Sequence[Sent], trail: Trail) -> Comparison:
-    """Gives every packet the earliest allow record for its endpoint that stood before it and has budget left.
+    """Gives every packet the earliest allow record for its endpoint that stood before it and has connections left.
 
     A record is written before its packet, so a packet that finds none was sent without one: no other way of giving
-    them out would cover more.
+    them out would cover more. Which of several programs sent a packet cannot be told: a child's budget is used last.
 
     Args:
         sent: first SYNs and datagrams, in any order.
     """
-    waiting: dict[Endpoint, list[tuple[Allow, int]]] = defaultdict(list)
+    waiting: dict[tuple[Endpoint, bool], list[tuple[Allow, int]]] = defaultdict(list)
     for allow in reversed(trail.allows):
         if allow.connections:
-            waiting[allow.endpoint].append((allow, allow.connections))
+            waiting[allow.endpoint, allow.traffic == "child"].append((allow, allow.connections))
     uncovered: list[Sent] = []
     matched: list[tuple[Sent, Allow]] = []
     for packet in sorted(sent, key=lambda each: each.at):
         if packet.endpoint in trail.own:
             continue
-        line = waiting[packet.endpoint]
-        if not line or line[-1][0].at > packet.at + TICK:
+        lines = (waiting[packet.endpoint, is_child] for is_child in (False, True))
+        line = next((line for line in lines if line and line[-1][0].at <= packet.at + TICK), None)
+        if line is None:
             uncovered.append(packet)
             continue
         allow, left = line.pop()

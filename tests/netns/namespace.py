@@ -102,10 +102,10 @@ class Namespace:
     def python(self, module: str, *words: object) -> list[str]:
         return self.argv(sys.executable, "-m", module, *words)
 
-    def run(self, *words: object, seconds: float = SCAN_SECONDS) -> Done:
+    def run(self, *words: object, seconds: float = SCAN_SECONDS, cwd: Path | None = None) -> Done:
         """Runs a command inside to its end."""
         done = subprocess.run(
-            self.argv(*words), cwd=self.folder, env=environment(self.folder), capture_output=True, text=True,
+            self.argv(*words), cwd=cwd or self.folder, env=environment(self.folder), capture_output=True, text=True,
             timeout=seconds, check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         return Done(done.returncode, done.stdout, done.stderr)
@@ -165,7 +165,7 @@ class Namespace:
 
 def environment(folder: Path) -> dict[str, str]:
     """Nothing of the developer's own."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TZDIR") if name in os.environ}
+    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TZDIR") if name in os.environ}
     return {**kept, "HOME": str(folder), "XDG_CONFIG_HOME": str(folder / "xdg"), "COLUMNS": "200"}
 
 

@@ -95,6 +95,15 @@ def test_a_child_may_connect_as_often_as_its_budget_says_and_not_once_more() -> 
     assert compare(sent, trail).uncovered == (sent[3],)
 
 
+def test_a_budget_of_a_child_is_used_last() -> None:
+    trail = read_trail([decision(3, traffic="child", connections=3), decision(4)])
+    sent = [Sent(AT + second, WEB) for second in range(1, 6)]
+
+    assert compare(sent[:2], trail).unused == ()
+    assert [allow.seq for _, allow in compare(sent, trail).matched] == [4, 3, 3, 3]
+    assert compare(sent, trail).uncovered == (sent[4],)
+
+
 def test_a_record_under_which_nothing_was_sent_is_named() -> None:
     close = json.dumps({"seq": 5, "kind": "close", "of": 4, "end": "vantage_limited", "sent": 0, "received": 0})
     compared = compare([Sent(AT + 1, WEB)], read_trail([decision(3), decision(4), close]))

@@ -82,6 +82,8 @@ def row(asset: str, control: str, outcome: str, message: str = "", **changes: An
         "facts": "sha256:" + "9f2b" * 16,
         "exemption": None,
         "unseen": None,
+        "dispute": None,
+        "unstable": None,
     }
     return as_read(fields | changes)
 

@@ -28,6 +28,9 @@ WRITTEN_BY_US = {"html", "head", "meta", "title", "style", "body", "a", "header"
 WRITTEN_BY_US |= {
     "nav",
     "pre",
+    "line",
+    "polygon",
+    "polyline",
     "h1",
     "h2",
     "h3",

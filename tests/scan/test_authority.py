@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from posture.errors import NothingToScan, UsageError
+from posture.errors import NothingToScan, StoreError, UsageError
 from posture.inventory import load_inventory
 from posture.inventory.statement import statement
 from posture.plan import Plan, Selection
@@ -208,6 +208,16 @@ def test_what_remembers_may_be_absent_empty_or_something_else(tmp_path: Path) ->
     assert not (tmp_path / "none.db").exists()
     with pytest.raises(UsageError, match="no posture database"):
         seen_before(other)
+
+
+def test_where_nobody_can_look_there_is_no_bug(tmp_path: Path) -> None:
+    """A name that no file system takes: whether there is a file cannot even be asked."""
+    nowhere = tmp_path / ("n" * 300)
+
+    with pytest.raises(StoreError, match="cannot be looked at: File name too long"):
+        seen_before(nowhere)
+    with pytest.raises(StoreError, match="cannot be looked at: File name too long"):
+        connect_read(nowhere)
 
 
 # ---- the scorecard says so

@@ -43,6 +43,11 @@ TASK = {
     "address": "198.51.100.7", "port": 443, "authorisation": "lc-2026-001",
 }  # fmt: skip
 REFUSAL = {"asset": "a.test", "class": "active", "address": "192.0.2.1", "code": "E-SCOPE-004", "text": "Add it."}
+MOVE = {
+    "change": "worse", "ministry": "finance", "asset": "www.finance.gov.example", "kind": "host", "subject": "",
+    "control": "tls.cert.key", "severity": "high", "before": "pass", "after": "fail", "reason": None, "message": "M.",
+}  # fmt: skip
+SIDE = {"name": "recorded", "policy": None, "policy_sha256": None, "rules_sha256": None}
 DOCUMENTS: dict[str, dict[str, Any]] = {
     "inventory": INVENTORY,
     "plan": {"schema": "posture-plan/1", "tasks": [TASK, TASK | {"address": None, "port": None}], "refusals": [REFUSAL]},
@@ -106,7 +111,46 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
              "ends": {"closed": 1}}
         ],
     },
-    "export": {"schema": "posture-export/1", "record": "finding", "state": "LC", "ministry": "finance", "body": {}},
+    "export": {
+        "run": "R-20261123T210000Z-4f2a", "ministry": "finance", "kind": "closed", "what": "finding",
+        "asset": "www.finance.gov.example", "asset_kind": "host", "control": "tls.hsts.policy", "subject": "",
+        "cause": "target",
+    },
+    "rejudge": {
+        "schema": "posture-rejudge/1", "policy": "strict/1", "policy_sha256": "a" * 64, "rules_sha256": "b" * 64,
+        "judged": 2, "added": 340, "not_recorded": {"answers": 0, "controls": ["tls.pq.hybrid"]},
+        "runs": [
+            {"run": sample.RUN, "same": False, "differ": 1, "changes": {"worse": 1}, "scores": [
+                {"ministry": "finance", "before": {"score": 71.2, "grade": "C", "coverage": 99.0},
+                 "after": {"score": 64.0, "grade": "C", "coverage": 99.0}},
+                {"ministry": "", "before": None, "after": {"score": None, "grade": None, "coverage": 0.0}},
+            ]},
+            {"run": sample.RUN, "same": True, "differ": 0, "changes": None, "scores": None},
+        ],
+        "findings": [{"run": "R-20261123T210000Z-4f2a", **MOVE}],
+    },
+    "compare": {
+        "schema": "posture-compare/1", "old": SIDE, "new": SIDE | {"name": "strict.toml", "policy": "strict/1"},
+        "over": {"kind": "run", "name": "R-20261123T210000Z-4f2a", "assets": 18}, "counts": {"worse": 1},
+        "findings": [MOVE, MOVE | {"runs": 3}],
+    },
+    "exempted": {
+        "schema": "posture-exempted/1", "at": "2026-11-23T21:04:31Z", "run": None, "file": "exemptions.toml",
+        "exemptions": [
+            {"id": "EX-1", "state": "ending", "days_left": 9, "control": "tls.*", "asset": "www.finance.gov.example",
+             "subject": "", "rationale": "R", "approver": "A", "approved": "2026-06-01", "expires": "2026-12-01",
+             "reference": "T", "findings": 1}
+        ],
+    },
+    "disputes": {
+        "schema": "posture-disputes/1",
+        "disputes": [
+            {"id": "D-1", "state": "rejected", "opened_at": "2026-11-23T21:04:31Z", "run": "R-20261123T210000Z-4f2a",
+             "ministry": "finance", "asset": "www.finance.gov.example", "kind": "host", "control": "tls.cert.key",
+             "subject": "", "vantage": "local", "outcome": "fail", "now": None, "by": "B", "reason": "R",
+             "steps": [{"at": "2026-11-24T21:04:31Z", "decision": "rejected", "by": "C", "reason": "W"}]}
+        ],
+    },
 }  # fmt: skip
 
 
@@ -136,7 +180,7 @@ def test_schema_refuses_a_document_that_lacks_any_required_field(name: str) -> N
 
 def test_schema_refuses_another_documents_name() -> None:
     for name in NAMES:
-        key = "format" if name == "inventory" else "schema"
+        key = {"inventory": "format", "export": "kind"}.get(name, "schema")
         assert faults(name, DOCUMENTS[name] | {key: "posture-other/1"})
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from posture.checks import Reference
-from posture.facts import PortsFacts
+from posture.checks import Case, Reference
+from posture.facts import PortsFacts, TlsFacts
 from posture.facts.service import PortAnswer
-from posture.model import AbsentCause, Answer, AssetKey, Observed, Outcome, Reason
+from posture.model import AbsentCause, Answer, AssetKey, Observed, Outcome, Reason, Verdict
 from posture.store import RunRecord, ScoreRow, Store
-from tests.store import ADDRESS, CONTROLS, HTTPS, SITE, T0, TELNET, World, absent, policy, said, silence, site, tls
+from tests.store import ADDRESS, CONTROLS, DAY, HTTPS, SITE, T0, TELNET, World, absent, policy, said, silence, site, tls
 
+THERE = site(1).key
 OTHER = "198.51.100.8:443/tcp"
 MX = "mx:mail.finance.gov.example:25"
 
@@ -240,7 +243,6 @@ def test_a_silent_asset_is_judged_by_the_new_policy_from_its_old_facts(world: Wo
 def test_another_version_of_a_rule_is_a_change_of_the_tool(world: World) -> None:
     from dataclasses import replace
 
-    from posture.checks import Case
     from posture.model import Verdict
 
     def newer(case: Case) -> Verdict:
@@ -284,11 +286,52 @@ def test_a_closed_run_and_its_intervals_are_immutable(world: World) -> None:
 def test_two_open_intervals_of_one_finding_are_impossible(world: World) -> None:
     world.scan(cert(tls("good")))
     world.scan(cert(tls("good")))
-    with world.open() as store, pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
-        store.connection.execute(
-            "INSERT INTO finding SELECT asset_id, control_id, subject_id, judgement_id, vantage_id, 2, NULL, live, 2, "
-            "severity, body_id, cause, NULL FROM finding"
-        )
+    with world.open() as store:
+        run = store.begin(world.start(cert(tls("good")))).run.number
+        for live in (1, 0):
+            copy = (
+                f"INSERT INTO finding SELECT asset_id, control_id, subject_id, judgement_id, vantage_id, ?, NULL, {live}, 2, "
+                "severity, body_id, cause, NULL FROM finding WHERE from_run < ?"
+            )
+            if not live:
+                store.connection.execute(copy, (run, run))  # beside the live one
+            with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+                store.connection.execute(copy, (run + (not live), run))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO finding SELECT asset_id, control_id, subject_id, 1, 99, 1, 2, 1, 2, 3, body_id, 'first', 'target' "
+        "FROM finding",
+        "INSERT INTO facts SELECT asset_id, 'other', subject_id, vantage_id, 1, 2, at, blob_id, 0, NULL FROM facts",
+        "INSERT INTO miss SELECT asset_id, 'other', subject_id, vantage_id, 1, 2, at, 'timeout', NULL, '', NULL FROM facts",
+        "INSERT INTO coverage SELECT run_id, 'other', targeted, answered, 1, 1 FROM coverage",
+        "INSERT INTO judged SELECT run_id, 3, asked, known, silent FROM judged",
+        "INSERT INTO event_row SELECT run_id, asset_id, control_id, subject_id, 'other', 0, 0, 0, 0, 1, 1 FROM event_row",
+        "UPDATE event_row SET severity = 0",
+        "DELETE FROM event_row",
+        "UPDATE score SET tenths = 1000",
+        "DELETE FROM score",
+        "UPDATE judgement SET rules = '{}'",
+        "UPDATE declaration SET body = '{}'",
+        "DELETE FROM declaration",
+        "UPDATE asset SET bit = 77",
+        "UPDATE run SET suspect = 1",
+    ],
+)
+def test_nothing_comes_to_a_closed_run_and_nothing_of_it_goes(world: World, statement: str) -> None:
+    """Invariant I4, by the schema: whatever a program of ours or another does to the file."""
+    for name in ("good", "bad"):
+        closed = world.scan({**cert(tls(name)), (SITE, "ports", ADDRESS): silence()})
+        with world.open() as store, store.writing() as connection:
+            connection.execute("INSERT INTO score VALUES (?, '', 912, 900, 950, 1000, 'A')", (closed.run.number,))
+    refused = r"immutable|append-only|can be closed|keeps its bit"
+    with (
+        closing(sqlite3.connect(world.path)) as connection,
+        pytest.raises(sqlite3.IntegrityError, match=refused),
+    ):
+        connection.execute(statement)
 
 
 def test_what_a_run_was_bound_to_is_kept(world: World) -> None:
@@ -342,3 +385,20 @@ def test_datasette_finds_plain_names(world: World) -> None:
             "SELECT ministry, asset, control, outcome, severity, tag FROM current_findings WHERE control = 't.cert'"
         ).fetchone()
     assert row == ("finance", SITE.name, "t.cert", "fail", "high", "BAD")
+
+
+def test_a_silent_assets_old_age_is_not_the_new_policys_doing(tmp_path: Path) -> None:
+    """Its answer is judged as of the day it was given: judged as of today, the new policy would seem to have failed it."""
+
+    def ageing(case: Case) -> Verdict:
+        late = case.at >= T0 + DAY
+        return Verdict("BAD" if late else "GOOD", {"name": case.need(TlsFacts).name})
+
+    control = CONTROLS["t.cert"]
+    rules = {**CONTROLS, "t.cert": replace(control, rule=replace(control.rule, judge=ageing))}
+    world = World(tmp_path / "posture.db", controls=rules)
+    world.scan({(SITE, "tls", HTTPS): tls("a"), (THERE, "tls", HTTPS): tls("b")})
+    world.scan({(SITE, "tls", HTTPS): silence(), (THERE, "tls", HTTPS): tls("b")})
+    world.policy = policy(strict=1)
+    closed = world.scan({(SITE, "tls", HTTPS): silence(), (THERE, "tls", HTTPS): tls("b")})
+    assert [one for one in closed.events if one.kind == "policy_changed"] == []

@@ -117,7 +117,16 @@ SECOND_JUDGEMENT = (
             "bitmaps",
             "silent subjects of assets that were not asked, bits 7",
         ),
-        (["DELETE FROM asset WHERE id = 1"], "references", "refers to a row of asset that is not there"),
+        (
+            ["DROP TRIGGER run_frozen", "UPDATE run SET tool = CAST(x'ff41' AS TEXT)"],
+            "values",
+            "a row of run cannot be read",
+        ),
+        (
+            ["DROP TRIGGER asset_kept", "DELETE FROM asset WHERE id = 1"],
+            "references",
+            "refers to a row of asset that is not there",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(world: World, statements: list[str], name: str, says: str) -> None:

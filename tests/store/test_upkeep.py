@@ -304,15 +304,7 @@ def test_dropped_evidence_reads_as_not_recorded(world: World) -> None:
         assert answer.reason is Reason.NOT_RECORDED
         assert isinstance(answers[OTHER]["tls", HTTPS].answer, Observed)
         assert store.reader.traces(first)[SITE]["tls", HTTPS].digest == f"sha256:{holding('one')}"
-        judged = judge_again(
-            store.reader,
-            first,
-            policy(1),
-            first.end,
-            CONTROLS,
-            reference=store.reader.reference(first),
-            controls=CONTROLS,
-        )
+        judged = judge_again(store.reader, first, policy(1), CONTROLS, controls=CONTROLS)
         assert {key[0] for key in judged if key[1] == "t.cert" and key[2] == HTTPS} == {OTHER}
         assert all(isinstance(one.answer, Observed) for one in store.reader.answers(last)[SITE].values())
 

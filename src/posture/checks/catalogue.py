@@ -27,6 +27,8 @@ class Tag:
 
     def sentence(self, args: Mapping[str, Any]) -> str:
         """The finding in plain words; lists are joined by commas."""
+        if "{" not in self.text:
+            return self.text
         shown = {key: _plain(value) for key, value in args.items()}
         return Formatter().vformat(self.text, (), shown)
 

@@ -1,4 +1,4 @@
-"""Every day: plan, scan, runs, findings, drift, scorecard."""
+"""Every day: plan, scan, runs, findings, drift, trend, scorecard."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ Profile = Annotated[str | None, typer.Option("--profile", metavar="passive|stand
 Format = Annotated[str, typer.Option("--format", metavar="table|json|jsonl|csv", help="Of stdout.")]
 At = Annotated[str | None, typer.Option("--at", metavar="D", help="As it was known at a date's end, or a time.")]
 Vantage = Annotated[str | None, typer.Option("--vantage", metavar="NAME", help="From where we look.")]
-FailOn = Annotated[str, typer.Option("--fail-on", metavar="SEVERITY", help="Exit 1 at or above; default none.")]
+FailOn = Annotated[
+    str, typer.Option("--fail-on", metavar="SEVERITY", help="Exit 1 at or above, but for exempted ones; default none.")
+]
 
 
 @app.command(
@@ -101,7 +103,10 @@ def findings(
     ages: Annotated[bool, typer.Option("--ages", help="How long open ones are open, how often reopened.")] = False,
     output: Format = "table",
 ) -> Result:
-    """The current state: the last answer to each control, with its age; as it was known with --at; one run's with --run."""
+    """The current state: the last answer to each control, with its age; as it was known with --at; one run's with --run.
+
+    An exempted finding is shown as what it is, with its exemption; only --fail-on does not count it.
+    """
     from posture.cli.reading import Filters, show_findings
 
     filters = Filters(
@@ -134,10 +139,29 @@ def drift(
     fail_on: FailOn = "none",
     output: Format = "table",
 ) -> Result:
-    """What changed between two runs; exit 1 when something new or regressed reaches --fail-on."""
+    """What changed between two runs; exit 1 when something new or regressed, and not exempted, reaches --fail-on."""
     from posture.cli.reading import show_drift
 
     return show_drift(settings_of(ctx), before, after, tuple(ministry or ()), vantage, fail_on, output)
+
+
+@app.command(
+    rich_help_panel=DAILY,
+    short_help="Scores over time, and what moved them.",
+    epilog="Example: posture trend --ministry finance --since 2026-01-01",
+)
+def trend(
+    ctx: typer.Context,
+    ministry: Ministries = None,
+    since: Annotated[str | None, typer.Option("--since", metavar="D", help="Runs that ended on or after.")] = None,
+    until: Annotated[str | None, typer.Option("--until", metavar="D", help="Runs that ended on or before.")] = None,
+    vantage: Vantage = None,
+    output: Format = "table",
+) -> Result:
+    """The score of every ministry at every run, and what moved it: fixed, newly failed, seen or unseen, inventory, rules."""
+    from posture.cli.reading import show_trend
+
+    return show_trend(settings_of(ctx), tuple(ministry or ()), since, until, vantage, output)
 
 
 @app.command(
@@ -149,7 +173,7 @@ def scorecard(
     ctx: typer.Context,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write to.")],
     ministry: Ministries = None,
-    output: Annotated[str, typer.Option("--format", metavar="html|json|md", help="Of the files.")] = "html",
+    output: Annotated[str, typer.Option("--format", metavar="html|json|md|pdf", help="Of the files.")] = "html",
     single_file: Annotated[bool, typer.Option("--single-file", help="Everything in one page.")] = False,
     tlp: Annotated[str, typer.Option("--tlp", metavar="LEVEL", help="TLP 2.0 label of every page.")] = "AMBER+STRICT",
     run: Annotated[str | None, typer.Option("--run", metavar="R", help="As this run saw it.")] = None,

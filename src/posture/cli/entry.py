@@ -11,14 +11,14 @@ from typing import TextIO
 
 import typer._click.exceptions as click_errors
 
-from posture.cli import audit, daily, db, evidence, keys, start, stop, upkeep, verify
+from posture.cli import accepting, audit, auditors, daily, db, evidence, keys, rejudge, start, stop, upkeep, verify
 from posture.cli.app import app
 from posture.cli.arguments import hoist
 from posture.cli.result import DISK_FULL, Result
 from posture.errors import InventoryError, PostureError, Problem
 
 # Each module registers its commands with the application; the order here is the order in help.
-COMMANDS = (start, daily, stop, evidence, audit, verify, upkeep, db, keys)
+COMMANDS = (start, daily, stop, evidence, rejudge, accepting, auditors, audit, verify, upkeep, db, keys)
 log = logging.getLogger(__name__)
 ISSUES = "Please report it with the lines above: it is a fault of posture, not yours."
 

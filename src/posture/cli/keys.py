@@ -41,14 +41,17 @@ def keys_new(
 def keys_rotate(ctx: typer.Context) -> Result:
     """Change the operator's key. Ledger and audit trail say so, signed by both keys, so that older evidence stays good.
 
-    The former private half is overwritten. Interrupted, it is finished by running it again.
+    The former key stays beside it, since only that one can go on with a backup from before; destroy it when it was stolen.
+    Interrupted, it is finished by running it again.
     """
     from posture.cli.wiring import config_of, now
+    from posture.reporters.cells import terminal
     from posture.scan.rotation import rotate_key
 
     done = rotate_key(config_of(settings_of(ctx)), now)
     both = [name for name, there in (("the ledger", done.ledger), ("the audit trail", done.trail)) if there]
-    text = f"former       {done.old.fingerprint}\n{_shown(done.path, done.new.fingerprint, done.new.openssh)}"
+    former = f"former       {done.old.fingerprint}\nkept in      {terminal(str(done.archive))}\n"
+    text = former + _shown(done.path, done.new.fingerprint, done.new.openssh)
     where = f"recorded in {' and '.join(both)}" if both else "nothing was signed with the former one yet"
     return Result(text=text, remark=f"{where}. Give the new fingerprint to whoever compares it.\n")
 

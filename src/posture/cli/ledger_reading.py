@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import sys
 import zipfile
+import zlib
 from collections.abc import Sequence
+from lzma import LZMAError
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ from posture.keys import expected_signer
 from posture.ledger.check import Checked, blobs_changed, check_database
 from posture.ledger.export import Verified, verify_export
 from posture.ledger.note import Note, NoteError, open_note
+from posture.ledger.remainder import judgements_changed
 from posture.reporters.cells import terminal
 
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
 MEMBERS = ("records.jsonl", "proof.json", "checkpoint.txt", "key.pub")
 LONGEST_MEMBER = 1 << 30  # bytes
+MOST_UNPACKED = 200  # bytes from one; what posture writes packs 3 to 30 to one
+ROOM = 1 << 20  # bytes that may unpack from however little
 LONGEST_NOTE = 1 << 20
 NAMED = 3
 
@@ -47,6 +52,8 @@ def verify_history(settings: Settings, key: str | None, checkpoint: Path | None)
         found = check_database(store, signer=signer, kept=kept, reached=reached, heard=_progress(quiet=settings.quiet))
         for sha256 in blobs_changed(store.connection):
             found.add(f"facts sha256:{sha256} are not the bytes of that name: they were changed")
+        for what in judgements_changed(store):
+            found.add(f"{what} are not the text of that digest: they were changed")
     name = terminal(str(path))
     if found.faults:
         return _failed(name, found.faults)
@@ -158,17 +165,27 @@ def _members(path: Path) -> tuple[bytes, bytes, bytes, bytes]:
             return records, proof, note, public
     except OSError as fault:
         raise UsageError(f"{path} cannot be read: {fault.strerror or fault}. Name an export (FILE.zip).") from fault
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as fault:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        LZMAError,
+        NotImplementedError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+    ) as fault:
         raise UsageError(f"{path} is no whole zip file: {fault}. Fetch it again from whoever made it.") from fault
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
     """As much as its directory says and no more, whatever it unpacks to."""
+    if archive.namelist().count(name) > 1:
+        raise ValueError(f"it holds two files {name}, and the one that is checked may not be the one that is read")
+    packed = archive.getinfo(name)
+    if packed.file_size > min(LONGEST_MEMBER, ROOM + MOST_UNPACKED * packed.compress_size):
+        raise ValueError(f"{name} would unpack to {packed.file_size >> 20} MB, which no export of ours does")
     with archive.open(name) as stream:
-        data = stream.read(LONGEST_MEMBER + 1)
-    if len(data) > LONGEST_MEMBER:
-        raise ValueError(f"{name} is larger than {LONGEST_MEMBER >> 20} MB")
-    return data
+        return stream.read(packed.file_size)
 
 
 def _told(found: Verified) -> list[str]:
@@ -176,6 +193,16 @@ def _told(found: Verified) -> list[str]:
         ("ministries", ", ".join(found.ministries) or "none"),
         ("runs", f"{len(found.runs)}{_span(found.runs)}, none missing between them"),
         ("records", f"{found.records}, each as it was signed"),
+        *(
+            [
+                (
+                    "earlier",
+                    f"{found.earlier} of them are of earlier runs; whether more of those were left out is not proved",
+                )
+            ]
+            if found.earlier
+            else []
+        ),
         ("ledger", f"{found.origin}, {found.size} entries"),
         *(("signed by", key.fingerprint) for key in found.keys),
     ]

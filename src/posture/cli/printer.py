@@ -23,6 +23,8 @@ def show(result: Result, out: TextIO, err: TextIO) -> None:
         width = shutil.get_terminal_size((100, 24)).columns
         colour = wants_colour(out, os.environ)
         render(result.document, result.format, out, colour=colour, width=width, everything=result.everything)
+    if result.writer is not None:
+        result.writer(out)
     out.write(inert(result.text))
     out.flush()
     err.write(inert(result.remark))

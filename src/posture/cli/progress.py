@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import TextIO
+from typing import Self, TextIO
 
 from posture.model import Answer, AssetKey, Unobserved
 from posture.scanned import inert
@@ -60,4 +60,29 @@ class TerminalProgress:
     def _clear(self) -> None:
         if self._live:
             self._stream.write("\r\x1b[K")
+            self._stream.flush()
+
+
+class Counting:
+    """``judging again: 1200 of 5000 assets``, redrawn, and removed at the end of the ``with``."""
+
+    def __init__(self, stream: TextIO, what: str, *, quiet: bool = False) -> None:
+        self._stream, self._what = stream, what
+        self._live = stream.isatty() and not quiet
+        self._drawn = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_fault: object) -> None:
+        if self._live:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+
+    def at(self, done: int, every: int) -> None:
+        """So many assets are done."""
+        now = time.monotonic()
+        if self._live and now - self._drawn >= REDRAW:
+            self._drawn = now
+            self._stream.write(f"\r\x1b[K{self._what}: {done} of {every} assets")
             self._stream.flush()

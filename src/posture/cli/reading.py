@@ -1,4 +1,4 @@
-"""Commands that only read the history: runs, findings, drift, scorecard."""
+"""Commands that only read the history: runs, findings, drift, trend, scorecard."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from posture.cli.result import DISK_FULL, Result
-from posture.cli.wiring import config_of, inventory_of
+from posture.cli.wiring import config_of, inventory_of, now
 from posture.errors import UsageError
 from posture.model import Outcome, Severity
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from posture.cli.app import Settings
+    from posture.exemptions import Exemption
 
 # The worst first; within one outcome by severity.
 _ORDER = {name: place for place, name in enumerate(("fail", "warn", "unknown", "info", "pass", "not_applicable"))}
@@ -53,13 +56,15 @@ def show_runs(settings: Settings, vantage: str | None, output: str) -> Result:
     from posture import history
     from posture.store import Store
 
-    with Store.open(config_of(settings).db, write=False) as store:
-        return Result(document=history.runs(store, vantage), format=output)
+    config = config_of(settings)
+    with Store.open(config.db, write=False) as store:
+        return Result(document=history.runs(store, vantage, config.silent_runs), format=output)
 
 
 def show_findings(settings: Settings, filters: Filters, fail_on: str, output: str, *, ages: bool = False) -> Result:
     from posture import history
     from posture.ages import ages_of
+    from posture.exempted import exemptions_now
     from posture.scan.ended import reaches
     from posture.store import Store
 
@@ -74,14 +79,39 @@ def show_findings(settings: Settings, filters: Filters, fail_on: str, output: st
         since=filters.since,
         until=filters.until,
     )
-    with Store.open(config_of(settings).db, write=False) as store:
-        show = ages_of if ages else history.state
-        document = show(store, run=filters.run, at=filters.at, vantage=filters.vantage, select=select)
+    config = config_of(settings)
+    entries = exemptions_now(config) if filters.run is None and filters.at is None else None
+    with Store.open(config.db, write=False) as store:
+        if ages:
+            document = ages_of(store, run=filters.run, at=filters.at, vantage=filters.vantage, select=select)
+        else:
+            document = history.state(
+                store,
+                run=filters.run,
+                at=filters.at,
+                vantage=filters.vantage,
+                select=select,
+                exemptions=entries,
+                now=now(),
+            )
+        run = document["run"]
+        timezone = history.resolve_run(store, run["id"]).timezone if run else "UTC"
     rows = document["findings"]
     if output == "table":
         document = {**document, "findings": sorted(rows, key=_oldest_first if ages else _worst_first)}
     reached = threshold is not None and any(reaches(row, threshold) for row in rows)
-    return Result(document=document, format=output, exit_code=int(reached), everything=filters.outcome is not None)
+    said = _of_exemptions(entries or (), timezone) if output == "table" and not settings.quiet else ""
+    return Result(
+        document=document, format=output, exit_code=int(reached), everything=filters.outcome is not None, remark=said
+    )
+
+
+def _of_exemptions(entries: Sequence[Exemption], timezone: str) -> str:
+    """Which have ended, or are about to."""
+    from posture.exemptions import InForce, remarks
+
+    today = InForce.at(entries, now(), timezone).today
+    return "".join(f"note: {line}\n" for line in remarks(entries, today))
 
 
 def _outcomes(text: str | None) -> tuple[str, ...]:
@@ -112,14 +142,33 @@ def show_drift(
     output: str,
 ) -> Result:
     from posture import history
+    from posture.exempted import accepted_in
     from posture.store import Store
 
     threshold = severity_of(fail_on)
     with Store.open(config_of(settings).db, write=False) as store:
         document = history.compare(store, before, after, vantage=vantage, ministries=ministries)
+        accepted = accepted_in(store, document["to"]["id"])
     worse = [] if document["suspect"] else [row for row in document["events"] if row["kind"] in ("new", "regressed")]
+    worse = [row for row in worse if not accepted(row)]
     reached = threshold is not None and any(Severity(row["severity"]).rank >= threshold.rank for row in worse)
     return Result(document=document, format=output, exit_code=int(reached))
+
+
+def show_trend(
+    settings: Settings,
+    ministries: tuple[str, ...],
+    since: str | None,
+    until: str | None,
+    vantage: str | None,
+    output: str,
+) -> Result:
+    from posture.store import Store
+    from posture.trend import trend
+
+    with Store.open(config_of(settings).db, write=False) as store:
+        document = trend(store, ministries=ministries, since=since, until=until, vantage=vantage)
+    return Result(document=document, format=output)
 
 
 def write_scorecard(

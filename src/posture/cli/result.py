@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)  # exit code 5 wherever it happens: no choice of the operator's
 
@@ -12,7 +13,8 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)  # exit code 5 wherever it happens: no 
 @dataclass(frozen=True, slots=True)
 class Result:
     """``document`` is data for stdout, rendered as ``format``; ``text`` is said on stdout, made inert;
-    ``remark`` goes to stderr, so that stdout stays data only. ``everything``: a table hides nothing."""
+    ``remark`` goes to stderr, so that stdout stays data only. ``everything``: a table hides nothing. ``writer`` writes data
+    that is too long to be held; it encodes it itself."""
 
     document: dict[str, Any] | None = None
     text: str = ""
@@ -20,3 +22,4 @@ class Result:
     format: str = "table"
     exit_code: int = 0
     everything: bool = False
+    writer: Callable[[TextIO], None] | None = None

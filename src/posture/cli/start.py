@@ -83,14 +83,21 @@ def inventory_check(
 
 
 @inventory.command(
-    "import", epilog="Example: posture inventory import sites.csv --into inventory.toml --ministry finance"
+    "import",
+    short_help="Assets from a CSV or XLSX sheet; all rows or none.",
+    epilog="Example: posture inventory import sites.csv --into inventory.toml --ministry finance",
 )
 def inventory_import(
+    ctx: typer.Context,
     sheet: Annotated[
-        Path, typer.Argument(metavar="SHEET.csv", help="One asset a row; a header row first. - is stdin.")
+        Path,
+        typer.Argument(metavar="SHEET.{csv,xlsx}", help="One asset a row; a header row first. - is CSV from stdin."),
     ],
-    into: Annotated[Path, typer.Option("--into", metavar="FILE.toml", help="The inventory to update.")],
+    into: Annotated[
+        Path | None, typer.Option("--into", metavar="FILE.toml", help="The inventory to update; default: as for plan.")
+    ] = None,
     ministry: Annotated[str | None, typer.Option("--ministry", metavar="CODE", help="For rows without one.")] = None,
+    name: Annotated[str | None, typer.Option("--sheet", metavar="NAME", help="Which sheet of a workbook.")] = None,
     mapping: Annotated[
         list[str] | None, typer.Option("--map", metavar='"HEADER=FIELD"', help="A header of yours. Repeat.")
     ] = None,
@@ -98,13 +105,41 @@ def inventory_import(
         bool, typer.Option("--remove-missing", help="Drop assets that the sheet no longer has.")
     ] = False,
 ) -> Result:
-    """Import assets from a sheet: all rows or none; importing again updates."""
+    """Import assets from a sheet: all rows or none; importing again updates. A workbook's formulas are refused."""
+    from posture.cli.wiring import config_of
     from posture.inventory.sheet import import_sheet, parse_mapping
 
     report = import_sheet(
-        sheet, into, ministry=ministry, mapping=parse_mapping(mapping or []), remove_missing=remove_missing
+        sheet,
+        into or config_of(settings_of(ctx)).inventory,
+        ministry=ministry,
+        mapping=parse_mapping(mapping or []),
+        remove_missing=remove_missing,
+        name=name,
     )
     return Result(text=report.text())
+
+
+@inventory.command(
+    "export",
+    short_help="The assets as a sheet to edit, or all as one TOML.",
+    epilog="Example: posture inventory export --out assets.xlsx, edit it, then: posture inventory import assets.xlsx",
+)
+def inventory_export(
+    ctx: typer.Context,
+    file: Annotated[Path | None, INVENTORY_ARGUMENT] = None,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE.{csv,xlsx,toml}", help="Default: CSV on stdout.")] = Path(
+        "-"
+    ),
+    ministry: Annotated[
+        list[str] | None, typer.Option("--ministry", metavar="CODE", help="Only this one. Repeat.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is there.")] = False,
+) -> Result:
+    """The assets as a sheet that 'inventory import' reads back to the same; toml: the inventory with its sheets in it."""
+    from posture.cli.sheets import export_to
+
+    return export_to(settings_of(ctx), file, out, tuple(ministry or ()), force=force)
 
 
 @inventory.command(

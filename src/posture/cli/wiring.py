@@ -96,9 +96,12 @@ async def _planned(terms: Terms) -> Plan:
 
 def run_doctor(settings: Settings) -> Result:
     """``posture doctor``; exit 5 when a scan could not be believed."""
-    from posture.doctor import BROKEN, examine
+    from posture.doctor import BROKEN, DEGRADED, Remark, examine
+    from posture.scan.reading import gone_silent
 
-    remarks = asyncio.run(examine(config_of(settings), now()))
+    config = config_of(settings)
+    silent = [Remark(DEGRADED, "silent control", sentence) for sentence in gone_silent(config)]
+    remarks = (*asyncio.run(examine(config, now())), *silent)
     lines = []
     for remark in remarks:
         lines.append(f"{remark.state:<9} {remark.subject:<15} {remark.finding}")
@@ -139,6 +142,7 @@ def run_scan(
     from posture.cli.words import after_scan
     from posture.reporters.cells import terminal
     from posture.scan import prepare, scan
+    from posture.scan.reading import gone_silent
 
     if engine != "local":
         raise UsageError(f"no engine {engine!r}. Only 'local' is built.")
@@ -154,5 +158,6 @@ def run_scan(
     # Quiet is for schedules: nothing to read unless there is something to do.
     return Result(
         text="" if settings.quiet and code == 0 else after_scan(ended, *typed(config, config_of(settings))),
+        remark="".join(f"alarm: {terminal(sentence)}\n" for sentence in gone_silent(config)),
         exit_code=code,
     )

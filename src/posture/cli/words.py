@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from posture.report import five_things
 from posture.reporters.cells import terminal
+from posture.steps import five_things
 
 if TYPE_CHECKING:
     from posture.scan import Ended
@@ -26,6 +26,8 @@ def after_scan(ended: Ended, this: str, others: str) -> str:
 
 def _lines(ended: Ended, this: str, others: str) -> Iterator[str]:
     counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(ended.outcomes.items()))
+    accepted = sum(bool(row.get("exemption")) for row in ended.rows)
+    counts += f" ({accepted} exempted)" if accepted else ""
     if ended.signal is not None:
         yield f"{ended.run['id']}  interrupted"
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from posture.inventory.reading import Problems, SheetSource, meant
@@ -48,18 +48,27 @@ def read_rows(content: bytes, source: SheetSource, problems: Problems, mapping: 
         problems.error("INV-030", source, (line,), "is not UTF-8.", 'Save it as "CSV UTF-8".')
         return ()
     try:
-        return tuple(_rows(text, source, problems, mapping))
+        return tuple(rows_under_header(_lines(text), source, problems, mapping))
     except csv.Error as fault:
         problems.error("INV-030", source, (), f"is not a CSV file: {fault}.", 'Save it again as "CSV UTF-8".')
         return ()
 
 
-def _rows(text: str, source: SheetSource, problems: Problems, mapping: Mapping[str, str]) -> Iterator[Row]:
+def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a CSV file, each with the line where it starts."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
-    columns: tuple[str | None, ...] | None = None
     start = 1
     for cells in reader:
         line, start = start, reader.line_num + 1
+        yield line, cells
+
+
+def rows_under_header(
+    lines: Iterable[tuple[int, list[str]]], source: SheetSource, problems: Problems, mapping: Mapping[str, str]
+) -> Iterator[Row]:
+    """Rows under the columns that the first one names; lines are (number, cells as typed)."""
+    columns: tuple[str | None, ...] | None = None
+    for line, cells in lines:
         if not any(cell.strip() for cell in cells):
             continue
         if columns is None:
@@ -119,9 +128,18 @@ def values_of(cells: Mapping[str, str]) -> dict[str, Any]:
 
 def _value(column: str, cell: str) -> Any:
     if column in LISTS:
-        return [] if cell.lower() == "none" else _SEPARATORS.sub(" ", cell).split()
+        items = [] if cell.lower() == "none" else _SEPARATORS.sub(" ", cell).split()
+        return [_whole(item) for item in items] if column == "ports" else items
+    if column == "criticality":
+        cell = _whole(cell)
     if column == "criticality" and cell.isascii() and cell.isdigit() and len(cell) < 4:
         return int(cell)
     if column == "internal":
         return _TRUTH.get(cell.lower(), cell)
     return cell
+
+
+def _whole(text: str) -> str:
+    """443.0, as some spreadsheets write a number, is 443."""
+    number, point, rest = text.partition(".")
+    return number if point and number.isdigit() and rest and not rest.strip("0") else text

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from posture.errors import InventoryError, PostureError, UsageError
 from posture.inventory.assets import read_asset
 from posture.inventory.authority import parse_id
-from posture.inventory.columns import COLUMNS, IGNORED, Row, read_rows, values_of
+from posture.inventory.columns import COLUMNS, IGNORED, Row, read_rows, rows_under_header, values_of
 from posture.inventory.load import load_with
 from posture.inventory.names import is_address
 from posture.inventory.reading import Fault, Problems, SheetSource, Table
@@ -79,23 +79,36 @@ def import_sheet(
     ministry: str | None = None,
     mapping: Mapping[str, str] | None = None,
     remove_missing: bool = False,
+    name: str | None = None,
 ) -> ImportReport:
-    """Adds and updates the assets of a CSV sheet; columns that the sheet does not have keep their values.
+    """Adds and updates the assets of a sheet (CSV or XLSX); columns that the sheet does not have keep their values.
 
     Args:
+        name: which sheet of a workbook; when left out the only one, or the one called "assets".
         ministry: the code for rows without one; a ministry that does not exist yet is added without authorisation.
         remove_missing: drop the assets that the ministries' companion sheets have and ``sheet`` has not.
 
     Raises:
         InventoryError: every bad row of the sheet, or the faults of ``into``; nothing was written.
-        UsageError: not a CSV file, or an inventory that cannot be edited by a program.
+        UsageError: neither CSV nor XLSX, no such sheet, or an inventory that cannot be edited by a program.
         PostureError: the files cannot be written.
     """
-    if sheet.suffix.lower() in (".xlsx", ".xls", ".ods"):
-        raise UsageError(f"{sheet}: only CSV can be imported so far. Save the sheet as CSV UTF-8 and import that.")
+    kind = sheet.suffix.lower()
+    if kind in (".xls", ".xlsm", ".xlsb", ".ods"):
+        raise UsageError(f"{sheet}: CSV and XLSX can be imported. Save the sheet as one of them and import that.")
+    if name is not None and kind != ".xlsx":
+        raise UsageError(f"--sheet names a sheet of a workbook, and {sheet} is none. Leave it out.")
     inventory, _, root = load_with(into, Path.read_bytes)
     merge = _Merge(inventory, root, SheetSource(str(sheet)))
-    merge.read(_content(sheet), ministry, mapping or {})
+    content, fields = _content(sheet), mapping or {}
+    if kind == ".xlsx":
+        from posture.inventory.workbook import sheet_rows  # only for this
+
+        merge.source, lines = sheet_rows(content, sheet, name, merge.problems)
+        rows: Iterable[Row] = tuple(rows_under_header(lines, merge.source, merge.problems, fields))
+    else:
+        rows = read_rows(content, merge.source, merge.problems, fields)
+    merge.read(rows, ministry)
     report = merge.report(remove_missing)
     files = merge.files(remove_missing)
     _check(into, files)
@@ -108,7 +121,7 @@ def _content(sheet: Path) -> bytes:
     try:
         return sys.stdin.buffer.read() if sheet == Path("-") else sheet.read_bytes()
     except OSError as fault:
-        raise UsageError(f"{sheet} cannot be read: {fault.strerror}. Name a CSV file.") from None
+        raise UsageError(f"{sheet} cannot be read: {fault.strerror}. Name a CSV or XLSX file.") from None
 
 
 @dataclass(slots=True)
@@ -140,12 +153,12 @@ class _Merge:
     urls: list[tuple[str, str]] = field(default_factory=list)
     lines: dict[AssetKey, int] = field(default_factory=dict)
 
-    def read(self, content: bytes, ministry: str | None, mapping: Mapping[str, str]) -> None:
+    def read(self, rows: Iterable[Row], ministry: str | None) -> None:
         """Raises InventoryError with every bad row."""
         if ministry is not None:
             self._companion(_valid_code(ministry))
         existing = {asset.key: asset for asset in self.inventory.assets}
-        for row in read_rows(content, self.source, self.problems, mapping):
+        for row in rows:
             self._row(row, ministry, existing)
         if self.problems.errors:
             raise InventoryError(self.problems.errors)

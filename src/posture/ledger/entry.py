@@ -90,9 +90,9 @@ class Entry:
                 return key
             new = PublicKey.parse(str(self.body["new"]))
             by_old, by_new = (base64.b64decode(str(self.body[name]), validate=True) for name in ("by_old", "by_new"))
+            message = succession(key, new, str(self.body["at"]))
         except (ValueError, binascii.Error) as fault:
             raise fault if isinstance(fault, EntryError) else EntryError("names no key") from None
-        message = succession(key, new, str(self.body["at"]))
         if not key.verifies(by_old, message) or not new.verifies(by_new, message):
             raise EntryError("is not signed by both keys")
         return new

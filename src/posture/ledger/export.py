@@ -10,6 +10,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from posture.keys import PublicKey
@@ -40,6 +41,7 @@ class Verified:
     records: int = 0
     size: int = 0
     after: int = 0  # entries of the ledger that follow the range
+    earlier: int = 0  # records of runs before the range: each as signed, but none is missed when it is left out
     origin: str = ""
     keys: list[PublicKey] = field(default_factory=list)
 
@@ -81,7 +83,7 @@ def verify_export(records: bytes, proof: bytes, note: bytes, key: bytes, *, sign
     found.size, found.origin = signed.checkpoint.size, signed.checkpoint.origin
     _check_key(signed, [entry for entry, _ in entries], key, signer, found)
     _check_entries(signed, entries, found)
-    _check_range(document, [entry for entry, _ in entries], signed.checkpoint.size, found)
+    _check_range(document, [entry for entry, _ in entries], leaves, found)
     _check_leaves({entry.run: entry for entry, _ in entries if entry.is_run}, leaves, found)
     _check_records(records, leaves, found)
     return found
@@ -118,7 +120,7 @@ def _entries(document: Mapping[str, Any]) -> list[tuple[Entry, list[bytes]]]:
     found: dict[int, tuple[Entry, list[bytes]]] = {}
     for row in _list(document, "entries"):
         try:
-            place, body = int(row["place"]), str(row["body"]).encode("ascii")
+            place, body = _number(row["place"]), str(row["body"]).encode("ascii")
             found[place] = Entry.read(place, body), _hashes(row["path"])
         except (KeyError, TypeError, ValueError) as fault:
             raise ProofError(
@@ -136,7 +138,7 @@ def _leaves(document: Mapping[str, Any]) -> Leaves:
                 ministry=str(row["ministry"]),
                 whole=row["whole"] is True,
                 salt=bytes.fromhex(row["salt"]),
-                index=int(row["index"]),
+                index=_number(row["index"]),
                 path=_hashes(row["path"]),
                 records=_hashes(row["records"]),
             )
@@ -146,6 +148,13 @@ def _leaves(document: Mapping[str, Any]) -> Leaves:
             raise ProofError(f"the leaf of run {leaf.run}, ministry {leaf.ministry} is not whole, or there twice")
         found[leaf.run, leaf.ministry] = leaf
     return found
+
+
+def _number(value: Any) -> int:
+    """Raises ValueError: no whole number (JSON also knows 1.5, 1e999 and true)."""
+    if type(value) is not int:
+        raise ValueError("no number")
+    return value
 
 
 def _hashes(rows: Any) -> list[bytes]:
@@ -194,25 +203,33 @@ def _check_entries(note: Note, entries: list[tuple[Entry, list[bytes]]], found: 
             found.add(f"entry {entry.place} ({entry.words}) is not in the ledger that the checkpoint signs")
 
 
-def _check_range(document: Mapping[str, Any], entries: list[Entry], size: int, found: Verified) -> None:
+def _check_range(document: Mapping[str, Any], entries: list[Entry], leaves: Leaves, found: Verified) -> None:
+    """Nothing is missing between the first run and the last, and no run is shown in full beside them."""
     span = document.get("range")
+    whole = {leaf.run for leaf in leaves.values() if leaf.whole}
     if span is None:
+        found.add("the export claims no range of runs, so nothing is proved of what it leaves out")
         return
-    if not (isinstance(span, list) and len(span) == 2 and all(isinstance(each, int) for each in span)):
+    if not (isinstance(span, list) and len(span) == 2 and all(type(each) is int for each in span)):
         found.add("the proof's range cannot be read")
         return
     first, last = span
-    at = {entry.place: entry for entry in entries}
-    missing = [place for place in range(first, min(last, size) + 1) if place not in at]
-    for place in missing[:MOST_FAULTS]:
+    if not 0 <= first <= last < found.size:
+        found.add(f"the proof's range, entries {first} to {last}, is none of a ledger of {found.size} entries")
+        return
+    at = {entry.place for entry in entries}
+    # One by one: what a stranger claims may be a number of any size.
+    for place in islice((place for place in range(first, last + 1) if place not in at), MOST_FAULTS):
         found.add(f"entry {place} of the ledger is missing from the export: a run was dropped")
-    found.after = max(0, size - 1 - last)
+    found.after = found.size - 1 - last
     if found.after and document.get("open_end") is not False:
         found.add(
             f"the export claims to reach to its checkpoint, but {found.after} entries before it are missing: cut off"
         )
     shown = [entry for entry in entries if first <= entry.place <= last and entry.is_run]
     found.runs = [entry.run for entry in shown]
+    for run in sorted(whole - set(found.runs)):
+        found.add(f"run {run} stands outside of the range that the export claims")
     times = sorted(str(entry.body.get("started_at", "")) for entry in shown)
     found.first_at, found.last_at = (times[0], times[-1]) if times else ("", "")
 
@@ -248,6 +265,7 @@ def _check_records(records: bytes, leaves: Leaves, found: Verified) -> None:
     """Line by line: of a whole leaf each record in its place, of another one that it has."""
     places: dict[tuple[str, str], int] = defaultdict(int)
     lost: set[tuple[str, str]] = set()
+    earlier: set[bytes] = set()
     for number, record in _lines(records, found):
         found.records += 1
         key = (str(record.get("run")), str(record.get("ministry")))
@@ -257,13 +275,18 @@ def _check_records(records: bytes, leaves: Leaves, found: Verified) -> None:
             continue
         digest, place = digest_of(record), places[key]
         places[key] += 1
-        fits = leaf.records[place : place + 1] == [digest] if leaf.whole else digest in leaf.records
+        if leaf.whole:
+            fits = leaf.records[place : place + 1] == [digest]
+        else:
+            fits = digest in leaf.records and digest not in earlier
+            earlier.add(digest)
         if not fits and key not in lost:
             found.add(f"line {number} ({_named(record)}) is not what was signed")
             # When it is a line that was left out or put in, all that follow are out of place too.
             if leaf.whole and digest in leaf.records:
                 found.add(f"run {key[0]}, ministry {key[1]}: a record before line {number} is missing, or one too many")
                 lost.add(key)
+    found.earlier = len(earlier)
     for key, leaf in leaves.items():
         if leaf.whole and places[key] < len(leaf.records) and key not in lost:
             found.add(f"run {key[0]}, ministry {key[1]}: {len(leaf.records) - places[key]} of its records are missing")

@@ -114,13 +114,15 @@ def open_note(text: str) -> Note:
     hashed = _base64(root)
     if len(hashed) != hashlib.sha256().digest_size:
         raise NoteError("its third line is no root hash")
-    return Note(Checkpoint(origin, int(size), hashed), tuple(map(_signature, rest.split("\n"))))
+    signatures = [_signature(line) for line in rest.split("\n")]
+    return Note(Checkpoint(origin, int(size), hashed), tuple(each for each in signatures if len(each.signature) == 64))
 
 
 def _signature(line: str) -> Signature:
+    """One of another length than Ed25519's is of another kind (a witness, say), which a reader passes over."""
     name, _, encoded = line.removeprefix(DASH).partition(" ")
     blob = _base64(encoded)
-    if not line.startswith(DASH) or not _is_name(name) or len(blob) != 4 + 64:
+    if not line.startswith(DASH) or not _is_name(name) or len(blob) < 5:
         raise NoteError("a line below the empty one is no signature")
     return Signature(name, blob[:4], blob[4:])
 

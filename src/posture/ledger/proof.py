@@ -41,12 +41,12 @@ def make_proof(
     """The proof that goes with the records of some ministries.
 
     Args:
-        runs: those of the range, whose records are exported in full.
+        runs: those of the range, whose records are exported in full; :func:`runs_between` makes them whole.
         earlier: runs before it, of which only some records are (what still held when the range began).
         open_end: the range has no end of its own, so it must reach to the checkpoint.
 
     Raises:
-        StoreError: the ledger does not cover the runs, or does not fit what the history holds now.
+        StoreError: there are no runs, the ledger does not cover them all, or does not fit what the history holds now.
     """
     entries = _entries(store)
     kept = checkpoints(store.connection, "ORDER BY size DESC LIMIT 1")
@@ -59,13 +59,15 @@ def make_proof(
             f"the ledger of {store.path} does not cover {unsigned[0] if unsigned else 'any run'} yet, so nothing can be proved. "
             "The next scan enters every run; 'posture verify --db' says where it stands."
         )
+    if not wanted:
+        raise StoreError("there is no run in that range, so nothing can be proved. Widen it: --since, --until.")
     tree = Tree([entry.hash for entry in entries[: kept[0].size]])
     span = _span(entries, [places[run.id].place for run in wanted])
     shown = {*span, *(places[run.id].place for run in sparse), *(e.place for e in entries if not e.is_run)}
     document = {
         "format": FORMAT,
         "ministries": sorted(ministries),
-        "range": [span[0], span[-1]] if span else None,
+        "range": [span[0], span[-1]],
         "open_end": open_end,
         "entries": [
             {
@@ -80,6 +82,26 @@ def make_proof(
     return Proof(document, kept[0].note, key.openssh)
 
 
+def runs_between(store: Store, runs: Iterable[RunRecord]) -> list[RunRecord]:
+    """Some runs, and all that the ledger entered between them, oldest first.
+
+    A scan that was interrupted for days closes among later ones of another vantage; without it they would seem to be a
+    range from which a run was dropped.
+    """
+    numbers = [run.number for run in runs]
+    if not numbers:
+        return []
+    marks = ", ".join("?" * len(numbers))
+    first, last = store.connection.execute(
+        f"SELECT min(place), max(place) FROM log_entry WHERE run_id IN ({marks})",  # noqa: S608 - question marks
+        numbers,
+    ).fetchone()
+    rows = store.connection.execute(
+        "SELECT run_id FROM log_entry WHERE place BETWEEN ? AND ? AND run_id IS NOT NULL", (first, last)
+    )
+    return [store.reader.run(number) for number in sorted({*numbers, *(row[0] for row in rows)})]
+
+
 def _entries(store: Store) -> list[Entry]:
     rows = store.connection.execute("SELECT place, body FROM log_entry ORDER BY place")
     return [Entry.read(place, unpacked(body)) for place, body in rows]
@@ -87,8 +109,6 @@ def _entries(store: Store) -> list[Entry]:
 
 def _span(entries: list[Entry], places: list[int]) -> list[int]:
     """All places from the first run of the range to its last: what lies between belongs to it."""
-    if not places:
-        return []
     last = max(places)
     while last + 1 < len(entries) and not entries[last + 1].is_run:
         last += 1

@@ -1,8 +1,9 @@
 """What a run did to a ministry, as records: made from the history whenever they are wanted, always the same.
 
-One ``run`` record first (its terms, coverage and score), then ``authority`` (letters that it went under), ``facts`` and
-``miss`` (answers and silences that it saw first), ``finding`` (verdicts that it gave first), ``closed`` (what it ended,
-of those three), ``event``. Each is a JSON object with ASCII keys and without floats.
+One ``run`` record first (its terms, coverage and score), then ``authority`` (letters that it went under), ``exemption``
+(of its assets, as the operator's file had them), ``facts`` and ``miss`` (answers and silences that it saw first),
+``finding`` (verdicts that it gave first), ``closed`` (what it ended, of those three), ``event``. Each is a JSON object with
+ASCII keys and without floats.
 
 Everything counts by the runs of one vantage, which follow one another; so a record never changes once its run has closed.
 """
@@ -12,12 +13,19 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
+from posture.exemptions import exemption_body
+from posture.ledger.remainder import STATE, remainder_of
 from posture.model import AssetKey
 from posture.store import RunRecord, Store
+from posture.store.answers import body_fields
+from posture.store.authority import named_of
 from posture.store.bitmap import Bitmap
+from posture.store.exemptions import exemptions_of
 from posture.store.records import OUTCOMES, SEVERITIES
 
 Record = dict[str, Any]
@@ -61,13 +69,15 @@ class Chronicle:
         self._controls = self.store.reader.controls()
 
     def of(self, run: RunRecord) -> dict[str, list[Record]]:
-        """By ministry, sorted; every ministry of the inventory as of that run, whatever was asked.
+        """By ministry, sorted; every ministry of the inventory as of that run, whatever was asked. First what is no
+        ministry's (:mod:`posture.ledger.remainder`), under "".
 
         Of a quarantined run nothing is believed, so it has only its ``run`` records.
         """
         view = self._view(run)
-        found: dict[str, list[Record]] = {ministry: [] for ministry in sorted(view.members)}
-        for ministry, record in self._told(run, view):
+        found: dict[str, list[Record]] = {STATE: [], **{ministry: [] for ministry in sorted(view.members)}}
+        told = ((STATE, record) for record in remainder_of(self.store, run, self._assets, self._controls))
+        for ministry, record in chain(told, self._told(run, view)):
             found[ministry].append({"run": run.id, "ministry": ministry, **record})
         return found
 
@@ -82,6 +92,7 @@ class Chronicle:
         """(ministry, record), of each ministry in the fixed order."""
         yield from self._runs(run, view)
         yield from self._authorities(run, view)
+        yield from self._exemptions(run, view)
         rows = [*self._opened(run, view), *self._closed(run), *self._events(run)]
         for asset, record in rows:
             if (ministry := view.ministry.get(asset)) is not None:
@@ -128,11 +139,11 @@ class Chronicle:
             )
 
     def _authorities(self, run: RunRecord, view: _View) -> Iterator[tuple[str, Record]]:
-        """Of the letters of a run those under which the ministry was ever asked: the others are none of its business."""
+        """Of the letters of a run those that were the ministry's: the others are none of its business."""
         rows = sorted(self.store.connection.execute(_AUTHORITY, (run.number,)))
         for ministry in sorted(view.members):
             for authorisation, sequence, sha256, signers in rows:
-                if authorisation in view.letters[ministry]:
+                if authorisation in view.letters_of(ministry):
                     yield (
                         ministry,
                         {
@@ -143,6 +154,13 @@ class Chronicle:
                             "signers": signers,
                         },
                     )
+
+    def _exemptions(self, run: RunRecord, view: _View) -> Iterator[tuple[str, Record]]:
+        """Those of the operator's file that are about an asset of the ministry, whether in force or not."""
+        owners = {self._assets[number].name: ministry for number, ministry in sorted(view.ministry.items())}
+        for one in exemptions_of(self.store.connection, run.number):
+            if one.asset in owners:
+                yield owners[one.asset], {"kind": "exemption", **json.loads(exemption_body(one))}
 
     def _opened(self, run: RunRecord, view: _View) -> Iterator[tuple[int, Record]]:
         text, connection, key = self.store.reader.texts.text, self.store.connection, (run.number, view.number)
@@ -178,7 +196,7 @@ class Chronicle:
             yield (
                 asset,
                 {
-                    **json.loads(text(body)),
+                    **body_fields(text(body)),
                     "kind": "finding",
                     **self._named(asset),
                     "control": self._controls[control],
@@ -237,7 +255,10 @@ class Chronicle:
 
 @dataclass(slots=True)
 class _View:
-    """A vantage's history up to one run: which ministry an asset is of, and under which letters a ministry was asked."""
+    """A vantage's history up to one run: which ministry an asset is of, and which letters are a ministry's.
+
+    Those that the inventory named; in a history of a release that did not write that down, those it was ever asked under.
+    """
 
     store: Store
     vantage: str
@@ -245,31 +266,44 @@ class _View:
     run: int = 0
     number: int = field(init=False)
     ministry: dict[int, str] = field(default_factory=dict)
+    named: dict[str, frozenset[str]] = field(default_factory=dict)
     letters: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     members: dict[str, int] = field(default_factory=dict)  # ministry -> bits of its assets
 
     def __post_init__(self) -> None:
         self.number = self.store.reader.texts.known(self.vantage)
 
+    def letters_of(self, ministry: str) -> AbstractSet[str]:
+        return self.named.get(ministry, frozenset()) if self.named else self.letters[ministry]
+
     def advance(self, run: int) -> None:
         if run == self.run:
             return
+        self.named.update(named_of(self.store.connection, run, self.run))
         connection, span = self.store.connection, (self.run, run)
-        for asset, code in connection.execute(
-            "SELECT asset_id, code FROM declaration JOIN ministry ON ministry.id = ministry_id "
+        moves = connection.execute(
+            "SELECT from_run, asset_id, code FROM declaration JOIN ministry ON ministry.id = ministry_id "
             "WHERE from_run > ? AND from_run <= ? ORDER BY from_run",
             span,
-        ):
-            self.ministry[asset] = code
-        for table in ("facts", "miss"):
-            rows = connection.execute(
-                f"SELECT DISTINCT asset_id, authorisation FROM {table} "  # noqa: S608 - names of our own
-                "WHERE from_run > ? AND from_run <= ? AND vantage_id = ? AND authorisation IS NOT NULL",
-                (*span, self.number),
+        ).fetchall()
+        asked: set[tuple[int, int, str]] = set()
+        for table in () if self.named else ("facts", "miss"):
+            asked.update(
+                connection.execute(
+                    f"SELECT DISTINCT from_run, asset_id, authorisation FROM {table} "  # noqa: S608 - names of our own
+                    "WHERE from_run > ? AND from_run <= ? AND vantage_id = ? AND authorisation IS NOT NULL",
+                    (*span, self.number),
+                )
             )
-            for asset, authorisation in rows:
-                if asset in self.ministry:
-                    self.letters[self.ministry[asset]].add(authorisation)
+        # A letter is of the ministry that the asset was of when it was asked, however many runs are told at once.
+        place = 0
+        for when, asset, authorisation in sorted(asked):
+            while place < len(moves) and moves[place][0] <= when:
+                self.ministry[moves[place][1]] = moves[place][2]
+                place += 1
+            if asset in self.ministry:
+                self.letters[self.ministry[asset]].add(authorisation)
+        self.ministry.update((asset, code) for _, asset, code in moves[place:])
         self.run = run
         self.members = self._members(run)
 

@@ -13,7 +13,6 @@ import asyncio
 import errno
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -88,7 +87,8 @@ async def run_boxed(argv: Sequence[str], *, deadline: float, stdin: bytes = b"",
 
     Raises:
         ValueError: no absolute path, or a NUL in an argument.
-        NotSeen: TOOL_MISSING, there is no such program; VANTAGE_LIMITED, this machine cannot start one now.
+        NotSeen: TOOL_MISSING, there is no such program; VANTAGE_LIMITED, this machine cannot start one now, or lost
+            hold of it. Then, too, everything it started is dead.
     """
     if not argv or not Path(argv[0]).is_absolute():
         raise ValueError(f"a program is started by its absolute path, not as {argv[:1]!r}")
@@ -96,9 +96,14 @@ async def run_boxed(argv: Sequence[str], *, deadline: float, stdin: bytes = b"",
         raise ValueError("a NUL in an argument")
     box = box or Box()
     try:
-        folder = tempfile.mkdtemp(prefix="posture-box-")
+        with tempfile.TemporaryDirectory(prefix="posture-box-", ignore_cleanup_errors=True) as folder:
+            return await _attended(argv, box, folder, stdin, deadline)
     except OSError as fault:
         raise _no_box(argv, fault.strerror or "") from fault
+
+
+async def _attended(argv: Sequence[str], box: Box, folder: str, stdin: bytes, deadline: float) -> Ran:
+    """Raises OSError: this machine has not what it takes; NotSeen as run_boxed."""
     watched, told = os.pipe()
     try:
         try:
@@ -110,7 +115,6 @@ async def run_boxed(argv: Sequence[str], *, deadline: float, stdin: bytes = b"",
         return _ran(argv, end, os.read(watched, _STATUS_BYTES), stdout, stderr)
     finally:
         os.close(watched)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _start(argv: Sequence[str], box: Box, folder: str, told: int) -> subprocess.Popen[bytes]:
@@ -122,21 +126,18 @@ def _start(argv: Sequence[str], box: Box, folder: str, told: int) -> subprocess.
         "limits": {"as": box.memory, "cpu": box.cpu_seconds, "nofile": box.files, "fsize": box.file_bytes},
     }
     command = [sys.executable, "-I", "-S", "-B", str(_KEEPER), json.dumps(terms), *argv]
-    try:
-        with guard.starting():
-            return subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                cwd=folder,
-                env={"LC_ALL": "C.UTF-8", "HOME": folder},
-                start_new_session=True,
-                pass_fds=(told,),
-            )
-    except OSError as fault:
-        raise _no_box(argv, fault.strerror or "") from fault
+    with guard.starting():
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            cwd=folder,
+            env={"LC_ALL": "C.UTF-8", "HOME": folder},
+            start_new_session=True,
+            pass_fds=(told,),
+        )
 
 
 def _ran(argv: Sequence[str], end: End, told: bytes, stdout: bytes, stderr: bytes) -> Ran:
@@ -156,7 +157,7 @@ def _ran(argv: Sequence[str], end: End, told: bytes, stdout: bytes, stderr: byte
 
 
 def _no_box(argv: Sequence[str], why: str) -> NotSeen:
-    return NotSeen(Reason.VANTAGE_LIMITED, f"{argv[0]} cannot be started here: {why}")
+    return NotSeen(Reason.VANTAGE_LIMITED, f"{argv[0]} cannot be run here: {why}")
 
 
 class _Attendance:
@@ -174,17 +175,32 @@ class _Attendance:
         self._stdin = process.stdin
         self._heard = {pipe: bytearray() for pipe in (process.stdout, process.stderr)}
         self._limit = limit
-        # Readable once the keeper has ended (pidfd_open(2)).
-        self._ended = os.pidfd_open(process.pid)
+        try:
+            for stream in (self._stdin, *self._heard):
+                os.set_blocking(stream.fileno(), False)
+            # Readable once the keeper has ended (pidfd_open(2)).
+            self._ended = os.pidfd_open(process.pid)
+        except OSError:
+            self._abandon()
+            raise
         self._loop.add_reader(self._ended, self._has_ended)
         for pipe in self._heard:
-            os.set_blocking(pipe.fileno(), False)
             self._loop.add_reader(pipe, self._listen, pipe)
-        os.set_blocking(self._stdin.fileno(), False)
         self._loop.add_writer(self._stdin, self._feed)
 
+    def _abandon(self) -> None:
+        """It cannot be attended: its keeper ends it. That takes milliseconds, and there is nothing to wait with but this."""
+        self._process.terminate()
+        try:
+            self._process.wait(KEEPER_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        for pipe in (self._stdin, *self._heard):
+            pipe.close()
+
     async def until(self, deadline: float) -> tuple[End, bytes, bytes]:
-        """How it ended, stdout, stderr."""
+        """How it ended, stdout, stderr. Raises OSError: it could not be fed, heard or waited for to its end."""
         try:
             async with asyncio.timeout_at(deadline):
                 end = await self._over
@@ -197,8 +213,11 @@ class _Attendance:
 
     def _has_ended(self) -> None:
         self._loop.remove_reader(self._ended)
-        self._process.wait()
         self._dead.set_result(None)
+        try:
+            self._process.wait()
+        except OSError as fault:
+            self._lose(fault)
         # All writers are dead: what is in the pipes is all there will ever be.
         for pipe in self._heard:
             while self._listen(pipe):
@@ -210,6 +229,10 @@ class _Attendance:
         try:
             data = os.read(pipe.fileno(), _CHUNK)
         except BlockingIOError:
+            return 0
+        except OSError as fault:
+            self._loop.remove_reader(pipe)
+            self._lose(fault)
             return 0
         heard = self._heard[pipe]
         room = self._limit - len(heard)
@@ -228,6 +251,9 @@ class _Attendance:
             return
         except BrokenPipeError:
             self._unread = self._unread[:0]  # it need not read
+        except OSError as fault:
+            self._unread = self._unread[:0]
+            self._lose(fault)
         if not self._unread:
             self._loop.remove_writer(self._stdin)
             self._stdin.close()
@@ -235,6 +261,11 @@ class _Attendance:
     def _conclude(self, end: End) -> None:
         if not self._over.done():
             self._over.set_result(end)
+
+    def _lose(self, fault: OSError) -> None:
+        """What is known of it is not all: there is no result."""
+        if not self._over.done():
+            self._over.set_exception(fault)
 
     async def _bury(self) -> None:
         """The keeper kills everything below it and ends; if it does not, it is killed and the kernel does the rest."""

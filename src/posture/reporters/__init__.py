@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, TextIO
 
 from posture.errors import UsageError
 from posture.reporters.csv import write_csv
-from posture.reporters.documents import Row, shape_of
+from posture.reporters.documents import shape_of
 from posture.reporters.json import write_json, write_jsonl
 from posture.reporters.markdown import write_markdown
+from posture.reporters.shapes import Row
 from posture.reporters.terminal import write_table
 
 if TYPE_CHECKING:
     from posture.report import Report
 
 FORMATS = ("table", "json", "jsonl", "csv", "md")
-SITE_FORMATS = ("html", "json", "md")
+SITE_FORMATS = ("html", "json", "md", "pdf")
 
 __all__ = ["FORMATS", "SITE_FORMATS", "render", "write_site"]
 
@@ -76,7 +77,7 @@ def write_site(
         ministries: codes; nothing of any other ministry is written. Empty: the whole State.
         single_file: one HTML file with everything.
         tlp: a level of TLP 2.0 that replaces the report's.
-        format: html, json (scorecard.json) or md (scorecard.md).
+        format: html, json (scorecard.json), md (scorecard.md) or pdf (scorecard.pdf; the extra posture[pdf]).
 
     Raises:
         UsageError: no such ministry, TLP level or format.

@@ -24,7 +24,7 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|~&$^])")
 _BARE_LINK = re.compile(r"(?i)\b(www)\.")
 _RESOLVES = re.compile(r" resolves to ([0-9a-fA-F.:]{2,45}), outside ")
 _PAGE = re.compile(r"[a-z0-9](?:[a-z0-9_-]|\.(?=[a-z0-9])){0,60}")
-_FILE = re.compile(r"[a-z0-9][a-z0-9._-]{0,120}\.(html|json|md)")
+_FILE = re.compile(r"[a-z0-9][a-z0-9._-]{0,120}\.(html|json|md|pdf)")
 
 
 def plain(value: Any) -> Scanned:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
 from posture.reporters.cells import csv_cell
 
 
-def write_csv(fields: Sequence[str], rows: Sequence[Mapping[str, Any]], stream: TextIO) -> None:
+def write_csv(fields: Sequence[str], rows: Iterable[Mapping[str, Any]], stream: TextIO) -> None:
     """``fields`` is the header and the order; a field that a row lacks is an empty cell.
 
     ``stream`` must not translate newlines (``open(..., newline="")``).

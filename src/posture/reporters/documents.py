@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from posture.reporters.cells import together
+from posture.reporters.judged import JUDGED
+from posture.reporters.shapes import Column, Row, Shape, change_of, date_of, minute_of, of, subject_of
+from posture.reporters.trend import TREND
 from posture.scanned import Scanned
 
-Row = Mapping[str, Any]
-Cell = Callable[[Row], Any]
 _RANGES = 6  # of ports that a cell shows
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """``grows``: takes the room that the others leave. ``paint``: the row's field that decides the colour."""
-
-    title: str
-    cell: Cell
-    grows: bool = False
-    paint: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """``rows`` is the key of the list; ``fields`` the JSON fields in their order; ``empty`` what to say of none."""
-
-    rows: str
-    fields: tuple[str, ...]
-    columns: tuple[Column, ...]
-    empty: str
-    hides: frozenset[str] = field(default_factory=frozenset)  # outcomes that a table counts instead of listing
-    drops: tuple[str, ...] = ()  # titles of columns that a narrow table can do without, first to go first
 
 
 def shape_of(document: Row) -> Shape | None:
@@ -60,25 +37,6 @@ def hidden_line(hidden: Mapping[str, int]) -> str:
     return f"and {', '.join(counts)}: --outcome all" if counts else ""
 
 
-def of(name: str) -> Cell:
-    return lambda row: row.get(name)
-
-
-def date_of(name: str) -> Cell:
-    """Of a time of ours."""
-    return lambda row: (row.get(name) or "")[:10]
-
-
-def minute_of(name: str) -> Cell:
-    """Of a time of ours."""
-    return lambda row: (row.get(name) or "")[:16].replace("T", " ")
-
-
-def subject_of(row: Row) -> Any:
-    """The asset, and the subject when it says more than the asset."""
-    return together(row["asset"], " ", row["subject"]) if row.get("subject") else row["asset"]
-
-
 def _stopped(row: Row) -> Scanned:
     """What an order names; it may have been written by hand."""
     named = [together(row[name]) for name in ("authorisation", "address") if row.get(name)]
@@ -88,10 +46,12 @@ def _stopped(row: Row) -> Scanned:
 def _message(row: Row) -> Scanned:
     notes = [
         together(row["code"]) if row.get("code") else None,
+        together(f"changes too often; scored as {row['unstable']['outcome']}") if row.get("unstable") else None,
         together("not renewed by the latest look: ", row["unseen"]) if row.get("unseen") else None,
         together("older than a week") if row.get("stale") else None,
         together("for ", row.get("provider") or "the provider", " to mend") if row.get("mends") == "provider" else None,
         together("exempted: ", row["exemption"]) if row.get("exemption") else None,
+        together("disputed: ", row["dispute"]) if row.get("dispute") else None,
     ]
     said = together(*filter(None, notes), between="; ")
     return together(row.get("message"), " (", said, ")") if said else together(row.get("message"))
@@ -104,10 +64,6 @@ def _points(row: Row) -> str:
 
 def _best(row: Row) -> str:
     return "" if row["of"] is None else f"{row['of']:7.3f}"
-
-
-def _change(row: Row) -> str:
-    return f"{row.get('before') or '-'} > {row.get('after') or '-'}"
 
 
 def _place(row: Row) -> Scanned:
@@ -149,7 +105,7 @@ AGE_FIELDS = (
 FINDING_FIELDS = (
     "state", "ministry", "asset", "kind", "subject", "control", "outcome", "severity", "confidence", "tag", "args",
     "message", "reason", "code", "authorisation", "vantage", "mends", "provider", "mend_by", "observed_at",
-    "first_seen", "last_seen", "stale", "facts", "exemption", "unseen",
+    "first_seen", "last_seen", "stale", "facts", "exemption", "unseen", "dispute", "unstable",
 )  # fmt: skip
 
 SHAPES: Mapping[str, Shape] = {
@@ -233,7 +189,7 @@ SHAPES: Mapping[str, Shape] = {
             Column("MINISTRY", of("ministry")),
             Column("ASSET", subject_of, grows=True),
             Column("CONTROL", of("control")),
-            Column("BEFORE > AFTER", _change),
+            Column("BEFORE > AFTER", change_of),
             Column("WHAT WE SAW", of("message"), grows=True),
         ),
         "Nothing changed in what both runs asked.",
@@ -310,22 +266,6 @@ SHAPES: Mapping[str, Shape] = {
         "No control matches.",
         drops=("KIND",),
     ),
-    "trend": Shape(
-        "points",
-        ("run", "at", "ministry", "score", "grade", "coverage", "fixed", "newly_failed", "newly_known",
-         "newly_unknown", "inventory", "catalogue"),
-        (
-            Column("DATE", date_of("at")),
-            Column("MINISTRY", of("ministry"), grows=True),
-            Column("GRADE", of("grade")),
-            Column("SCORE", of("score")),
-            Column("COVERAGE %", of("coverage")),
-            Column("FIXED", of("fixed")),
-            Column("NEWLY FAILED", of("newly_failed")),
-        ),
-        "No run to show.",
-        drops=("NEWLY FAILED", "FIXED"),
-    ),
     "stop": Shape(
         "orders",
         ("reason", "by", "at", "authorisation", "address"),
@@ -349,4 +289,6 @@ SHAPES: Mapping[str, Shape] = {
         "No error.",
         drops=("FIELD", "CODE"),
     ),
+    **JUDGED,
+    **TREND,
 }  # fmt: skip

@@ -23,12 +23,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from posture.model import AssetKey, Outcome, Severity
-from posture.report import AssetEntry, ControlText, MinistryReport, Report, Row, five_things
+from posture.report import AssetEntry, ControlText, MinistryReport, Report, Row
 from posture.reporters import words
 from posture.reporters.cells import asset_slug, slug, terminal
+from posture.reporters.chart import chart
+from posture.reporters.trend import because
 from posture.reporters.unseen import refused, unseen
 from posture.scanned import visible
 from posture.scorecard import PILLARS, Cap, Score, instant, letter_of
+from posture.steps import five_things
 
 HOME = "index"
 WORSE = ("new", "regressed")
@@ -96,8 +99,10 @@ class _Site:
             ministry_names={ministry.code: ministry.name for ministry in report.ministries},
             families=words.FAMILY_NAMES,
             cap_words=words.CAP_WORDS,
+            exemption_words=words.exemption,
             letter_of=letter_of,
             arc=_arc,
+            because=because,
         )
         self.environment.filters.update(
             local=self._local,
@@ -178,12 +183,14 @@ class _Site:
                 "score": ministry.score,
                 "before": ministry.before,
                 "caps": _binding(ministry.score),
+                "chart": chart(self.report.trends.get(ministry.code, ())),
                 "steps": five_things(rows, self.report.criticality),
                 "own": [item for item in to_mend if item.provider is None],
                 "provided": [item for item in to_mend if item.provider is not None],
                 "worse": _events(events, WORSE),
                 "better": _events(events, BETTER),
                 "other": [event for event in events if _is_other(event)],
+                "exemptions": [one for one in self.report.exemptions if one["ministry"] == ministry.code],
                 "unseen": unseen(rows),
                 "refused": refused(rows),
                 "open_by_asset": {asset.key: _open_counts(self.by_asset[asset.key]) for asset in ministry.assets},

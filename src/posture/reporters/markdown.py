@@ -6,12 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
 from posture.model import Outcome
-from posture.report import MinistryReport, Report, Step, five_things
+from posture.report import MinistryReport, Report
 from posture.reporters.cells import markdown
-from posture.reporters.documents import SHAPES, Column, Row, hidden_line, shape_of, split_hidden
+from posture.reporters.documents import SHAPES, hidden_line, shape_of, split_hidden
+from posture.reporters.shapes import Column, Row
 from posture.reporters.unseen import refused
-from posture.reporters.words import coverage, interval, of_assets
+from posture.reporters.words import coverage, exemption, interval, of_assets, plural, points
 from posture.scorecard import Score
+from posture.steps import Step, five_things
 
 
 def write_markdown(document: Row, stream: TextIO, *, everything: bool = False) -> None:
@@ -100,17 +102,34 @@ def _steps(steps: Sequence[Step]) -> Iterator[str]:
         yield f"{number}. **{step.severity}** {markdown(step.control)} on {names}{more}: {markdown(step.message)}"
 
 
+def _exemptions(rows: Sequence[Row]) -> Iterator[str]:
+    if rows:
+        yield from ("", "Accepted for a time, and counted all the same:", "")
+    for one in rows:
+        yield (
+            f"- {markdown(one['id'])} {markdown(one['control'])} on {markdown(one['asset'])}: {exemption(one)}, "
+            f"{plural(one['findings'], 'open finding')}; approved by {markdown(one['approver'])}: {markdown(one['rationale'])}"
+        )
+
+
 def _ministry(ministry: MinistryReport, report: Report) -> Iterator[str]:
     rows = [row for row in report.findings if row["ministry"] == ministry.code and Outcome(row["outcome"]).is_open]
     yield from ("", f"## {markdown(ministry.name)}", "")
     if ministry.score is not None:
         yield _sentence(ministry.score)
         yield ""
+    if ministry.told is not None and ministry.before is not None and ministry.told != ministry.before.tenths:
+        was, now = points(ministry.told), points(ministry.before.tenths)
+        yield from (
+            f"The rules have changed since last time: its score was {was}, and is {now} under the new rules.",
+            "",
+        )
     letters = "; ".join(
         f"{one.id}{f', {one.reference}' if one.reference else ''}: {one.words}" for one in ministry.letters
     )
     yield from (f"Looked at under {markdown(letters or 'no authorisation')}.", "")
     yield from _table(SHAPES["findings"].columns, rows) if rows else ["Nothing to mend among what was seen."]
+    yield from _exemptions([one for one in report.exemptions if one["ministry"] == ministry.code])
     barred = refused(row for row in report.findings if row["ministry"] == ministry.code)
     if barred:
         yield from ("", "What we may not look at, and what would change that:", "")

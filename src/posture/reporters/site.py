@@ -1,4 +1,4 @@
-"""Where a scorecard goes: a directory of pages, one HTML file, one JSON or one Markdown file."""
+"""Where a scorecard goes: a directory of pages, one HTML file, one JSON, Markdown or PDF file."""
 
 from __future__ import annotations
 
@@ -31,10 +31,12 @@ def write(
         files = single_page(shown) if single_file else pages(shown)
     elif format == "md":
         files = {"scorecard.md": scorecard_markdown(shown)}
+    elif format == "pdf":
+        return _pdf(shown, directory)
     elif format == "json":
         files = {}
     else:
-        raise UsageError(f"no scorecard format {format!r}. Choose from: html, json, md.")
+        raise UsageError(f"no scorecard format {format!r}. Choose from: html, json, md, pdf.")
     directory.mkdir(parents=True, exist_ok=True)
     _clear(directory)
     for name, text in files.items():
@@ -44,6 +46,17 @@ def write(
             write_json(scorecard_document(shown), stream)
         return directory / "scorecard.json"
     return directory / next(iter(files))
+
+
+def _pdf(report: Report, directory: Path) -> Path:
+    from posture.reporters.pdf import scorecard_pdf  # WeasyPrint is loaded only for this
+
+    content = scorecard_pdf(report)
+    directory.mkdir(parents=True, exist_ok=True)
+    _clear(directory)
+    path = directory / file_name("scorecard.pdf")
+    path.write_bytes(content)
+    return path
 
 
 def _clear(directory: Path) -> None:

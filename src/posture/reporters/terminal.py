@@ -7,8 +7,11 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TextIO
 
+from posture.reporters import trend
 from posture.reporters.cells import terminal
-from posture.reporters.documents import SHAPES, Column, Row, Shape, hidden_line, shape_of, split_hidden
+from posture.reporters.documents import SHAPES, hidden_line, shape_of, split_hidden
+from posture.reporters.judged import compare_heading, rejudge_heading, rejudge_scores
+from posture.reporters.shapes import Column, Row, Shape
 
 _RED, _YELLOW, _GREEN, _BLUE, _DIM, _BOLD = "31", "33", "32", "36", "2", "1"
 _PAINT: Mapping[str, str] = {
@@ -28,6 +31,11 @@ _PAINT: Mapping[str, str] = {
     "partial": _YELLOW,
     "stopped": _YELLOW,
     "quarantined": _RED,
+    "worse": _RED,
+    "better": _GREEN,
+    "ending": _YELLOW,
+    "expired": _RED,
+    "open": _YELLOW,
 }
 _GAP = "  "
 _LEAST = 12  # columns that a growing column keeps
@@ -42,11 +50,19 @@ def write_table(document: Row, stream: TextIO, *, colour: bool, width: int, ever
     if document["schema"].startswith("posture-audit/"):
         _write_audit(document, shape, stream, colour=colour, width=width)
         return
+    if document["schema"].startswith("posture-rejudge/"):
+        _write_rejudge(document, shape, stream, colour=colour, width=width)
+        return
+    if document["schema"].startswith("posture-trend/"):
+        _write_trend(document["points"], shape, stream, colour=colour, width=width)
+        return
     rows, hidden = split_hidden(document[shape.rows], shape, everything=everything)
     if document["schema"].startswith("posture-drift/"):
         stream.write(_drift_heading(document))
     if document["schema"].startswith("posture-explain/"):
         stream.write(_score_heading(document))
+    if document["schema"].startswith("posture-compare/"):
+        stream.write(compare_heading(document) + "\n")
     if rows or not hidden:
         _write_rows(shape, rows, stream, colour=colour, width=width)
     if line := hidden_line(hidden):
@@ -54,6 +70,7 @@ def write_table(document: Row, stream: TextIO, *, colour: bool, width: int, ever
     for name, more in _further(document):
         stream.write("\n")
         _write_rows(SHAPES[name], more, stream, colour=colour, width=width)
+    stream.writelines(f"\n{terminal(one['message'])}\n" for one in document.get("silent_controls") or ())
     if document["schema"].startswith("posture-plan/"):
         stream.write(_plan_ending(document))
 
@@ -76,6 +93,30 @@ def _write_audit(document: Row, shape: Shape, stream: TextIO, *, colour: bool, w
             _write_rows(columns, rows, stream, colour=colour, width=width)
 
 
+def _write_rejudge(document: Row, shape: Shape, stream: TextIO, *, colour: bool, width: int) -> None:
+    """What was done; the scores before and after; the runs, when there are several; the verdicts that differ."""
+    for line in rejudge_heading(document):
+        stream.writelines(part + "\n" for part in textwrap.wrap(line, max(width, NARROWEST), break_on_hyphens=False))
+    parts = [("rejudged scores", rejudge_scores(document))]
+    if len(document["runs"]) > 1:
+        parts.insert(0, ("rejudged runs", document["runs"]))
+    for name, rows in parts:
+        stream.write("\n")
+        _write_rows(SHAPES[name], rows, stream, colour=colour, width=width)
+    stream.write("\n")
+    _write_rows(shape, document[shape.rows], stream, colour=colour, width=width)
+
+
+def _write_trend(points: Sequence[Row], shape: Shape, stream: TextIO, *, colour: bool, width: int) -> None:
+    """A line for each ministry, then what moved their scores."""
+    stream.writelines(terminal(line) + "\n" for line in trend.lines(points, max(width, NARROWEST), stream))
+    rows, earlier = trend.moves(points)
+    if rows or not points:
+        stream.write("\n" if points else "")
+        _write_rows(shape, rows, stream, colour=colour, width=width)
+    stream.write(trend.ending(earlier))
+
+
 def _plan_ending(document: Row) -> str:
     """Totals, and the plan's own remarks."""
     tasks, refused = document["tasks"], document["refusals"]
@@ -86,9 +127,11 @@ def _plan_ending(document: Row) -> str:
 
 
 def _drift_heading(document: Row) -> str:
+    """The runs; and when the later one is in doubt, why."""
     doubt = "; too much changed at once to be believed yet (suspect)" if document["suspect"] else ""
     runs = [terminal((document[end] or {}).get("id")) or "nothing" for end in ("from", "to")]
-    return f"From {runs[0]} to {runs[1]}{doubt}\n"
+    why = "".join(f"  {terminal(one)}\n" for one in document.get("doubts") or ())
+    return f"From {runs[0]} to {runs[1]}{doubt}\n{why}"
 
 
 def _score_heading(document: Row) -> str:

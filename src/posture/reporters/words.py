@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from posture.scorecard import Score, letter_of
 
 SMALL = 10  # below this many, a count is honest and a percentage is not
@@ -49,3 +52,13 @@ def of_assets(count: int, whole: int) -> str:
 
 def plural(count: int, one: str, many: str = "") -> str:
     return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def exemption(row: Mapping[str, Any]) -> str:
+    """How long an exemption lasts: ``until 2026-12-01, 9 days from now``."""
+    days, until = row["days_left"], row["expires"]
+    if row["state"] == "expired":
+        return f"ended on {until} and has no effect"
+    if row["state"] == "future":
+        return f"from {row['approved']} to {until}"
+    return f"ends on {until}, {plural(days, 'day')} from now" if row["state"] == "ending" else f"until {until}"

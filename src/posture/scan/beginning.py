@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 import posture
@@ -10,6 +11,7 @@ from posture.errors import UsageError
 from posture.plan import Plan
 from posture.scan.terms import Terms, authorisation_digest, declared
 from posture.store import AssetEntry, OpenRun, RunStart, Store
+from posture.store.database import check_space
 
 TOOL = f"posture {posture.__version__}"
 
@@ -59,17 +61,25 @@ def start_of(terms: Terms, plan: Plan, entries: tuple[AssetEntry, ...], at: date
         reference=terms.reference,
         lab=terms.lab,
         authorities=terms.permitted,
+        named={ministry.code: ministry.authorisations for ministry in inventory.ministries},
+        exemptions=terms.exemptions,
     )
 
 
-def open_run(store: Store, start: RunStart, resume: bool) -> OpenRun:
-    """The run to record in: a new one, or with ``resume`` the one that was interrupted."""
+def open_run(store: Store, start: RunStart, resume: bool, seal: Callable[[Store], object]) -> OpenRun:
+    """The run to record in: a new one, or with ``resume`` the one that was interrupted, which else is closed and sealed.
+
+    Raises:
+        StoreError: the disk is too small for what is left to ask.
+        UsageError: the interrupted run was on other terms.
+    """
     leftover = store.leftover(start.vantage) if resume else None
     if leftover is None:
-        return store.begin(start)
+        return store.begin(start, seal=seal)
     if changed := leftover.differs_from(start):
         raise UsageError(
             f"{leftover.run.id} cannot be resumed: {', '.join(changed)} changed since it began. "
             "Scan without --resume: what it found is kept."
         )
+    check_space(store.path, len(leftover.planned() - leftover.done()))
     return leftover

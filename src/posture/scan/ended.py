@@ -53,5 +53,9 @@ class Ended:
 
 
 def reaches(row: Row, threshold: Severity) -> bool:
-    """An open finding at or above a severity."""
-    return Outcome(row["outcome"]).is_open and Severity(row["severity"]).rank >= threshold.rank
+    """An open finding at or above a severity, that nobody has accepted for a time."""
+    return (
+        not row.get("exemption")
+        and Outcome(row["outcome"]).is_open
+        and Severity(row["severity"]).rank >= threshold.rank
+    )

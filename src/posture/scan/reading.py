@@ -11,18 +11,33 @@ from posture import history
 from posture.checks import catalogue
 from posture.config import Config
 from posture.errors import UsageError
+from posture.exempted import exempted, exemptions_now
 from posture.inventory.records import Asset, Inventory, Ministry, Operator, State
 from posture.ledger.log import checkpoint_of
-from posture.policy import load_policy, parse_policy
-from posture.report import Report, assemble
+from posture.policy import Policy, load_policy, parse_policy
+from posture.report import Report, Rescored, assemble
+from posture.rescoring import recorded_scores, score_under
 from posture.store import RunRecord, Store
 from posture.store.authority import authority_of
+from posture.store.exemptions import exemptions_of
+from posture.store.quiet import silent_controls
+from posture.trend import trends_until
 
 
 def drift_document(db: Path, before: str, after: str, *, vantage: str | None = None) -> dict[str, Any]:
     """``posture-drift/1`` between two runs of a database."""
     with Store.open(db, write=False) as store:
         return history.compare(store, before, after, vantage=vantage)
+
+
+def gone_silent(config: Config) -> tuple[str, ...]:
+    """What to say of controls that nobody answers any more; () without a history."""
+    if not config.db.exists():
+        return ()
+    with Store.open(config.db, write=False) as store:
+        last = history.latest_closed(store)
+        found = () if last is None else silent_controls(store.reader, last, config.silent_runs)
+    return tuple(one.sentence for one in found)
 
 
 def remembered(store: Store, run: RunRecord, path: Path) -> Inventory:
@@ -53,6 +68,15 @@ def _who_is_who(store: Store, run: RunRecord, path: Path, today: Inventory | Non
     return replace(known, state=replace(today.state, timezone=run.timezone), operator=today.operator)
 
 
+def _rescored(store: Store, before: str, last: RunRecord, policy: Policy) -> Rescored | None:
+    """The run before under the rules of the last; None when both were judged alike."""
+    earlier = history.resolve_run(store, before)
+    if earlier.judgement == last.judgement:
+        return None
+    told = {name: row.tenths for name, row in recorded_scores(store, earlier).items()}
+    return Rescored(score_under(store, earlier, policy), told)
+
+
 def report_of(
     config: Config,
     inventory: Inventory | None,
@@ -74,25 +98,34 @@ def report_of(
     """
     now = datetime.now(UTC)
     with Store.open(config.db, write=False) as store:
-        document = history.state(store, run=run, at=at, vantage=vantage)
+        entries = exemptions_now(config) if run is None and at is None else None
+        document = history.state(store, run=run, at=at, vantage=vantage, exemptions=entries, now=now)
         if document["run"] is None:
             raise UsageError(f"{config.db} holds no finished run yet. Scan first: posture scan.")
         last = history.resolve_run(store, document["run"]["id"])
         drift = history.latest_drift(store, until=last) if run is None else None
         before = history.state_after(store, history.resolve_run(store, drift["from"]["id"])) if drift else None
         recorded = store.reader.policy(last)
+        rescored = _rescored(store, drift["from"]["id"], last, recorded) if drift else None
         inventory = _who_is_who(store, last, config.inventory, inventory, then=at is not None)
         authorities = authority_of(store.connection, last.number)
+        recorded_entries = exemptions_of(store.connection, last.number)
         signed = checkpoint_of(store.connection, last)
+        trends = trends_until(store, last)
+        silent = tuple(one.sentence for one in silent_controls(store.reader, last, config.silent_runs))
+    then = min(history.bounds(at, last.timezone)[1], now) if at else last.end if run else now
+    listed = exempted(recorded_entries if entries is None else entries, document["findings"], then, last.timezone)
     report = assemble(
         inventory,
         document,
         parse_policy(recorded.body) if recorded else load_policy(),
         catalogue(),
         now,
-        as_of=None if at is None else min(history.bounds(at, last.timezone)[1], now),
+        as_of=None if at is None else then,
         drift_document=drift,
         previous=before["findings"] if before else None,
+        rescored=rescored,
         authorities=authorities,
+        exemptions=listed["exemptions"],
     )
-    return replace(report, checkpoint=signed.note if signed else "")
+    return replace(report, checkpoint=signed.note if signed else "", trends=trends, silent_controls=silent)

@@ -1,10 +1,12 @@
 """The operator's key changes: the ledger and the audit trail say so, signed by both, and then the new one is in its place.
 
-Killed anywhere, it is finished by doing it again: until the very end the new key waits beside the old one.
+Killed anywhere, it is finished by doing it again: until the very end the new key waits beside the old one. The former
+key stays beside it under a name of its own: a backup from before the change can be gone on with only by that one.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from posture.audit import AuditTrail, Head, trail_path
 from posture.audit.verify import survey
 from posture.config import Config
 from posture.errors import ConfigurationError
-from posture.keys import OperatorKey, PublicKey, key_path, load_key, make_key
+from posture.keys import PRIVATE_MODE, OperatorKey, PublicKey, key_path, load_key, make_key
 from posture.ledger.log import key_of, rotate
 from posture.store import Store
 from posture.store.trail import last_head, put_head
@@ -23,9 +25,10 @@ from posture.store.trail import last_head, put_head
 
 @dataclass(frozen=True, slots=True)
 class Rotated:
-    """``ledger`` and ``trail``: whether they hold anything that had to be handed over."""
+    """``ledger`` and ``trail``: whether they hold anything that had to be handed over; ``archive``: where the former is."""
 
     path: Path
+    archive: Path
     old: PublicKey
     new: PublicKey
     ledger: bool
@@ -53,9 +56,8 @@ def rotate_key(config: Config, clock: Callable[[], datetime]) -> Rotated:
         new = load_key(waiting) if waiting.exists() else make_key(waiting)
         ledger = _in_ledger(store, old, new, clock)
         trail = _in_trail(store, config, old, new, clock)
-    waiting.replace(path)
-    _sync(path.parent)
-    return Rotated(path, old.public, new.public, ledger, trail)
+        archive = _take_place(path, waiting, old)
+    return Rotated(path, archive, old.public, new.public, ledger, trail)
 
 
 def _in_ledger(store: Store, old: OperatorKey, new: OperatorKey, clock: Callable[[], datetime]) -> bool:
@@ -91,6 +93,28 @@ def _in_trail(store: Store, config: Config, old: OperatorKey, new: OperatorKey, 
     finally:
         trail.close()
     return True
+
+
+def _take_place(path: Path, waiting: Path, old: OperatorKey) -> Path:
+    """The new key where the old one is, which is kept first. Raises ConfigurationError: it cannot be written."""
+    archive = path.with_name(f"{path.name}.{hashlib.sha256(old.public.raw).hexdigest()[:8]}")
+    part = archive.with_name(archive.name + ".part")
+    try:
+        part.unlink(missing_ok=True)
+        opened = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_MODE)
+        with os.fdopen(opened, "wb") as file:
+            file.write(path.read_bytes())
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(archive)
+        waiting.replace(path)
+        _sync(path.parent)
+    except OSError as fault:
+        raise ConfigurationError(
+            f"the new key {waiting} cannot take the place of {path}: {fault.strerror}. "
+            "Free some space or mend the folder's permissions; 'posture keys rotate' then finishes it."
+        ) from fault
+    return archive
 
 
 def _sync(folder: Path) -> None:

@@ -11,13 +11,12 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from posture import history
-from posture.checks import catalogue
 from posture.drift import Key, changed_subjects
 from posture.engine.local import run as run_tasks
 from posture.errors import NothingToScan
 from posture.ledger import Checkpoint
 from posture.ledger.log import seal
-from posture.model import Absent, AbsentCause, Answer, Finding, Reason, Unobserved
+from posture.model import Absent, AbsentCause, Answer, Finding, Reason, Severity, Unobserved
 from posture.net.broker import Broker
 from posture.net.governor import Governor
 from posture.net.guard import guarding
@@ -34,10 +33,12 @@ from posture.scan.stopping import is_stopped, must_not_be_stopped, watched, what
 from posture.scan.terms import Terms
 from posture.scan.trail import Recording, on_record
 from posture.scan.vantage import limited_by, port_25_is_blocked
-from posture.scorecard import ScoredAsset, Standing, scorecard
-from posture.store import Closed, OpenRun, Question, ScoreRow, Store
+from posture.scorecard import ScoredAsset
+from posture.store import Closed, OpenRun, Question, Store
+from posture.store.answers import answer_bytes
 from posture.store.contacts import ContactLedger
 from posture.task import Task
+from posture.trend import scores_of
 
 RECHECK_AFTER = 60.0  # seconds before a change is looked at again; none in a lab
 BUDGET = 6 * 3600.0  # seconds for a whole run
@@ -97,8 +98,17 @@ async def scan(
                     raise NothingToScan(why_nothing(plan))
                 # A quarantined run leaves nothing behind: it must not be the interrupted one.
                 start = start_of(terms, plan, entries_of(store, terms, plan), started_at)
-                run = open_run(store, replace(start, id=recording.new_run), resume=resume and not seen.quarantine)
+                start = replace(start, id=recording.new_run)
+                signed: list[Checkpoint | None] = []
+                run = open_run(
+                    store,
+                    start,
+                    resume=resume and not seen.quarantine,
+                    seal=lambda history: signed.append(seal(history, recording.key, started_at)),
+                )
                 recording.begun(run.run.id)
+                for checkpoint in signed:
+                    recording.sealed(checkpoint)
                 running = _Running(terms, plan, store, run, resolver, progress, stop, recording, clock)
                 return recording.ended(await running.whole(seen))
             finally:
@@ -241,7 +251,8 @@ class _Running:
     async def _look_again(self, known: dict[Key, Finding], tasks: Sequence[Task], broker: Broker) -> None:
         """A change is believed only when a second look in the same run sees it too."""
         asked = {(task.key, task.probe, task.subject) for task in tasks}
-        changed = changed_subjects(known, self.run.judged(self.clock()), asked)
+        judged = self.run.judged(self.clock())
+        changed = changed_subjects(known, judged, asked)
         changed -= {question for question, answer in self.answered.items() if is_stopped(answer)}
         again = [task for task in tasks if (task.key, task.probe, task.subject) in changed]
         if not again:
@@ -254,15 +265,30 @@ class _Running:
         self.resolver.forget()
         first = {question: self.answered.get(question) for question in changed}
         await self._ask(again, broker)
-        self._keep_agreed(first, again)
+        critical = {key: one for key, one in known.items() if one.outcome.is_open and one.severity is Severity.CRITICAL}
+        self._keep_agreed(first, again, changed_subjects(critical, judged, asked))
 
-    def _keep_agreed(self, first: dict[Question, Answer | None], again: Collection[Task]) -> None:
-        """A second look that saw nothing does not wipe out what the first one saw."""
+    def _keep_agreed(
+        self, first: dict[Question, Answer | None], again: Collection[Task], critical: Collection[Question]
+    ) -> None:
+        """A second look that saw nothing does not wipe out what the first one saw.
+
+        Args:
+            critical: what open critical findings rest on; that they are fixed is believed only if seen twice.
+        """
+        said: dict[Question, str] = {}
         for task in again:
             question = (task.key, task.probe, task.subject)
             before, now = first.get(question), self.answered.get(question)
-            if isinstance(now, Unobserved) and before is not None and not isinstance(before, Unobserved):
-                self._record(task, before)
+            if before is None or isinstance(before, Unobserved):
+                continue
+            if isinstance(now, Unobserved):
+                said[question] = "nothing"
+                if question not in critical:
+                    self._record(task, before)
+            elif now is not None:
+                said[question] = "same" if answer_bytes(now) == answer_bytes(before) else "other"
+        self.run.looked_again(said)
 
     def _quarantined(self, why: str, notes: tuple[str, ...]) -> Ended:
         closed = self._sealed((), "quarantined", self.clock())
@@ -299,7 +325,7 @@ class _Running:
             findings,
             state,
             at,
-            scores=lambda run: self._scores(history.state_after(self.store, run)["findings"], at),
+            scores=lambda run: scores_of(self.store, run, self._assets(), self.terms.policy, at),
             seal=lambda store: signed.append(seal(store, recording.key, at)),
         )
         recording.sealed(signed[0])
@@ -338,7 +364,7 @@ class _Running:
             state_rows=tuple(state),
             drift=None if quarantine or self.stop.event.is_set() else history.latest_drift(self.store, vantage),
             criticality={asset.key: asset.criticality for asset in self.terms.inventory.assets},
-            notes=(*notes, *self.plan.notes),
+            notes=(*notes, *self.plan.notes, *self.terms.ending(self.clock())),
             silent=silent,
             lapsed=self.terms.lapsed(self.clock()),
             stopped=stopped,
@@ -346,14 +372,9 @@ class _Running:
             signal=self.stop.signal,
         )
 
-    def _scores(self, rows: Iterable[Row], at: datetime) -> dict[str, ScoreRow]:
-        assets = [ScoredAsset(asset.key, asset.ministry, asset.criticality) for asset in self.terms.inventory.assets]
-        card = scorecard(map(Standing.of, rows), assets, self.terms.policy, catalogue(), at=at)
-        scores = {"": card.state, **{score.ministry: score for score in card.ministries}}
-        return {
-            name: ScoreRow(score.tenths, score.low, score.high, score.coverage, score.grade or "")
-            for name, score in scores.items()
-        }
+    def _assets(self) -> tuple[ScoredAsset, ...]:
+        assets = self.terms.inventory.assets
+        return tuple(ScoredAsset(asset.key, asset.ministry, asset.criticality) for asset in assets)
 
 
 async def _pause(seconds: float, stop: asyncio.Event) -> None:

@@ -10,6 +10,7 @@ from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import certifi
 
@@ -17,6 +18,9 @@ import posture
 from posture.checks import Declared, Reference
 from posture.config import Config
 from posture.errors import ConfigurationError, NothingToScan
+from posture.exempted import exemptions_now
+from posture.exemptions import Exemption
+from posture.exemptions import remarks as ending
 from posture.inventory.records import Asset, Inventory
 from posture.inventory.special import special_purpose
 from posture.model import Reason
@@ -36,7 +40,7 @@ class Terms:
     """The terms of one run. ``reference`` holds the trust store that this run judges by.
 
     ``authorities``: every authorisation as signed; ``barred``: those that grant nothing, by id, with the refusal;
-    ``orders``: what the kill switch says now.
+    ``exemptions``: all of the operator's file; ``orders``: what the kill switch says now.
     """
 
     config: Config
@@ -48,6 +52,7 @@ class Terms:
     lab: bool
     authorities: tuple[Authority, ...] = ()
     barred: Mapping[str, Refusal] = field(default_factory=dict)
+    exemptions: tuple[Exemption, ...] = ()
     orders: OrdersNow = no_orders
 
     @property
@@ -92,6 +97,10 @@ class Terms:
     def remarks(self) -> tuple[str, ...]:
         """What whoever starts the run should know of its authorisations."""
         return remarks(self.authorities, self.barred)
+
+    def ending(self, at: datetime) -> tuple[str, ...]:
+        """The exemptions that have ended, or are about to, in sentences."""
+        return ending(self.exemptions, at.astimezone(ZoneInfo(self.inventory.state.timezone)).date())
 
     def decider(self) -> Decider:
         """What the broker asks: without somebody to complain to, a scan reaches nothing but a lab."""
@@ -138,7 +147,7 @@ def prepare(config: Config, inventory: Inventory, selection: Selection, *, lab: 
 
     Raises:
         UsageError: a selector that matches nothing.
-        PolicyError, ConfigurationError: a file that cannot be used.
+        PolicyError, ConfigurationError, ExemptionError: a file that cannot be used.
         StoreError: the history, which remembers the sequence of letters, cannot be read.
     """
     policy = load_policy(config.policy or DEFAULT)
@@ -157,6 +166,7 @@ def prepare(config: Config, inventory: Inventory, selection: Selection, *, lab: 
         lab=lab,
         authorities=authorities,
         barred=barred,
+        exemptions=exemptions_now(config) or (),
         orders=orders,
     )
 

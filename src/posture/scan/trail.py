@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from posture.audit import AuditTrail, Head, Letter, Start, trail_path
@@ -123,10 +124,18 @@ def _opened(
             put_head(connection, *head, clock())
 
     path, known = trail_path(terms.config.db), last_head(store.connection)
-    if known and not path.exists():
+    if known and _is_gone(path):
         progress.said(f"the audit trail {path} is not there any more; a new one goes on from record {known[0]}")
     remembered = Head(*known) if known else None
     return AuditTrail.open(path, key, clock=clock, remembered=remembered, remember=remember, orders=terms.orders)
+
+
+def _is_gone(path: Path) -> bool:
+    """False where nobody can tell: whoever opens it says why."""
+    try:
+        return not path.exists()
+    except OSError:
+        return False
 
 
 def _state_after(fault: BaseException) -> str:

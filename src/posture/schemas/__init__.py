@@ -21,6 +21,10 @@ NAMES = (
     "audit",
     "ages",
     "explain",
+    "rejudge",
+    "compare",
+    "exempted",
+    "disputes",
 )
 
 

@@ -12,6 +12,8 @@ Unknowns never raise a score. One never measured is left out, lowers coverage an
 [every unknown fails, every unknown passes]; a pillar of which nothing was seen earns nothing in the lower bound.
 One after an open answer is *carried*: it goes on counting as that answer (improvements count only when measured) but
 not as covered; after 30 days the upper bound takes it for unknown, its cap stays. One after a pass is simply unknown.
+An exemption is a note: what somebody accepts for a time counts like any other. Only the cap of a fail that nobody could
+measure again for 30 days goes when it is exempted.
 All numbers are rounded down to tenths, so that no rounding flatters.
 """
 
@@ -188,6 +190,7 @@ def _score(
         assets=len(assets),
         answered=len(criticality.keys() - uncovered),
         clean=len(criticality.keys() - seriously),
+        exempted=sum(reading.standing.exempted for reading in readings),
     )
 
 
@@ -290,7 +293,11 @@ def _coverage(cells: _Cells, criticality: Mapping[AssetKey, int], scored: Mappin
 
 def _caps(readings: Sequence[_Reading], assets: Sequence[ScoredAsset], at: datetime, bound: _Bound) -> tuple[Cap, ...]:
     """The caps that hold, lowest first. In the lower bound whatever was not seen is taken for a fail."""
-    fails = [reading for reading in readings if reading.fails or (bound is _Bound.LOW and reading.halves[bound] == 0)]
+    fails = [
+        reading
+        for reading in readings
+        if (reading.fails or (bound is _Bound.LOW and reading.halves[bound] == 0)) and not _is_waived(reading, at)
+    ]
     serious = [reading.standing for reading in fails if reading.standing.severity.rank >= Severity.HIGH.rank]
     critical = [
         reading.standing
@@ -312,6 +319,14 @@ def _caps(readings: Sequence[_Reading], assets: Sequence[ScoredAsset], at: datet
         ("high", CAP_HIGH, serious),
     )
     return tuple(Cap(rule, tenths, tuple(found)) for rule, tenths, found in rules if found)
+
+
+def _is_waived(reading: _Reading, at: datetime) -> bool:
+    """Whether an exemption lifts its cap: of what was carried for longer than ``CARRY`` alone."""
+    standing = reading.standing
+    return (
+        standing.exempted and standing.stale and standing.observed_at is not None and at - standing.observed_at > CARRY
+    )
 
 
 def is_overdue(standing: Standing, at: datetime) -> bool:

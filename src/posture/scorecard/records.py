@@ -33,7 +33,10 @@ class ScoredAsset:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One line of the current state: the last answer, and whether the latest look failed to renew it (``stale``)."""
+    """One line of the current state: the last answer, and whether the latest look failed to renew it (``stale``).
+
+    ``exempted``: somebody accepts it for a time; it counts all the same.
+    """
 
     ministry: str
     asset: AssetKey
@@ -48,17 +51,19 @@ class Standing:
     observed_at: datetime | None = None
     first_seen: datetime | None = None
     mend_by: datetime | None = None
+    exempted: bool = False
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Standing:
-        """From a row of ``posture-findings/1``."""
+        """From a row of ``posture-findings/1``. What flaps is scored at the worst of late."""
+        scored = row.get("unstable") or row
         return cls(
             ministry=row["ministry"],
             asset=AssetKey(row["asset"], row["kind"]),
             control=row["control"],
             subject=row["subject"],
-            outcome=Outcome(row["outcome"]),
-            severity=Severity(row["severity"]),
+            outcome=Outcome(scored["outcome"]),
+            severity=Severity(scored["severity"]),
             confidence=Confidence(row.get("confidence") or "confirmed"),
             stale=bool(row.get("stale") or row.get("unseen")),
             reason=Reason(row["reason"]) if row.get("reason") else None,
@@ -66,6 +71,7 @@ class Standing:
             observed_at=instant(row.get("observed_at")),
             first_seen=instant(row.get("first_seen")),
             mend_by=instant(row.get("mend_by")),
+            exempted=bool(row.get("exemption")),
         )
 
     @classmethod
@@ -140,6 +146,7 @@ class Score:
 
     ``grade`` is None (not graded) below half coverage; ``tentative`` is the "?" behind it below 80 %.
     ``answered``, ``clean``: assets whose every question was answered; assets without a high or critical fail.
+    ``exempted``: open findings, counted like any other, that somebody accepts for a time.
     """
 
     ministry: str
@@ -157,6 +164,7 @@ class Score:
     assets: int
     answered: int
     clean: int
+    exempted: int = 0
 
     @property
     def label(self) -> str:

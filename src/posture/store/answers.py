@@ -66,6 +66,11 @@ class Texts:
         self._numbers.clear()
         self._texts.clear()
 
+    def trim(self, most: int) -> None:
+        """Forgets all when more texts than this are remembered, so that a long walk stays small."""
+        if len(self._numbers) + len(self._texts) > most:
+            self.forget()
+
     def _find(self, text: str) -> int | None:
         row = self._connection.execute("SELECT id FROM text_value WHERE value = ?", (text,)).fetchone()
         return int(row[0]) if row else None
@@ -111,6 +116,20 @@ def answer_from(data: bytes, at: datetime) -> tuple[Answer, str]:
         return Unobserved(Reason.NOT_RECORDED, at, str(fault)[:DETAIL_LIMIT]), ""
 
 
+# What most findings have in common, and their bodies leave out.
+_ORDINARY: dict[str, Any] = {
+    "args": {},
+    "authorisation": None,
+    "confidence": str(Confidence.CONFIRMED),
+    "exemption": None,
+    "good_until": None,
+    "mend_by": None,
+    "mends": "ministry",
+    "provider": None,
+    "tag": None,
+}
+
+
 def finding_body(finding: Finding) -> str:
     """What, beside outcome and severity, makes a finding what it is: canonical JSON, for text_value."""
     body = {
@@ -124,37 +143,28 @@ def finding_body(finding: Finding) -> str:
         "exemption": finding.exemption,
         "good_until": stamp(finding.good_until) if finding.good_until else None,
     }
-    return json.dumps(body, sort_keys=True, separators=(",", ":"))
+    said = {name: value for name, value in body.items() if value != _ORDINARY[name]}
+    return json.dumps(said, sort_keys=True, separators=(",", ":"))
 
 
 def finding_from(
     asset: AssetKey, ministry: str, control: str, subject: str, outcome: Outcome, severity: Severity, body: str
 ) -> Finding:
     """Inverse of :func:`finding_body`."""
-    fields = _finding_fields(body)
-    return Finding(
-        ministry=ministry,
-        asset=asset,
-        subject=subject,
-        control=control,
-        outcome=outcome,
-        severity=severity,
-        confidence=Confidence(fields["confidence"]),
-        tag=fields["tag"],
-        args=dict(fields["args"]),
-        authorisation=fields["authorisation"],
-        mends=fields["mends"],
-        provider=fields["provider"],
-        mend_by=fields["mend_by"],
-        exemption=fields["exemption"],
-        good_until=moment(fields["good_until"]) if fields["good_until"] else None,
-    )
+    return Finding(ministry, asset, subject, control, outcome, severity, **_finding_fields(body))
+
+
+def body_fields(body: str) -> dict[str, Any]:
+    """All that a body says as JSON values, with what is ordinary and left out."""
+    return {**_ORDINARY, **json.loads(body)}
 
 
 @lru_cache(maxsize=4096)
 def _finding_fields(body: str) -> dict[str, Any]:
     """One body read once: thousands of assets have the very same finding. To be read only."""
-    fields: dict[str, Any] = json.loads(body)
+    fields = body_fields(body)
+    fields["confidence"] = Confidence(fields["confidence"])
+    fields["good_until"] = moment(fields["good_until"]) if fields["good_until"] else None
     return fields
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from posture.signatures import Authority, Seen
-from posture.store.database import connect_read, is_empty, store_error
+from posture.store.database import connect_read, hidden, is_empty, store_error
 from posture.store.records import moment
 
 SEPARATOR = "\n"  # between the names of signers, which hold none
 _FIRST_WITH_AUTHORITY = 2  # user_version
+_FIRST_WITH_NAMED = 7
 
 
 def put_authority(connection: sqlite3.Connection, run: int, authorities: Iterable[Authority]) -> None:
@@ -20,6 +21,27 @@ def put_authority(connection: sqlite3.Connection, run: int, authorities: Iterabl
         "INSERT INTO authority (run_id, authorisation, sequence, sha256, signers) VALUES (?, ?, ?, ?, ?)",
         [(run, one.authorisation, one.sequence, one.sha256, SEPARATOR.join(one.signers)) for one in authorities],
     )
+
+
+def put_named(connection: sqlite3.Connection, run: int, named: Mapping[str, Collection[str]]) -> None:
+    """The letters that the inventory names for each ministry, written when they change; part of the same transaction."""
+    before = named_of(connection, run)
+    connection.executemany(
+        "INSERT INTO named (ministry, from_run, authorisations) VALUES (?, ?, ?)",
+        [
+            (ministry, run, SEPARATOR.join(sorted(names)))
+            for ministry, names in named.items()
+            if before.get(ministry) != frozenset(names)
+        ],
+    )
+
+
+def named_of(connection: sqlite3.Connection, run: int, since: int = 0) -> dict[str, frozenset[str]]:
+    """The letters of each ministry as of a run; only what was written after the run ``since``. {} of older releases."""
+    if int(connection.execute("PRAGMA user_version").fetchone()[0]) < _FIRST_WITH_NAMED:
+        return {}
+    query = "SELECT ministry, authorisations FROM named WHERE from_run > ? AND from_run <= ? ORDER BY from_run"
+    return {ministry: frozenset(_names(names)) for ministry, names in connection.execute(query, (since, run))}
 
 
 def authority_of(connection: sqlite3.Connection, run: int) -> dict[str, Authority]:
@@ -40,9 +62,10 @@ def seen_before(path: Path) -> dict[str, Seen]:
         UsageError: the file is something else.
         StoreError: it cannot be read.
     """
-    if not path.exists():
-        return {}
-    connection = _reading(path)
+    try:
+        connection = _reading(path) if path.exists() else None
+    except OSError as fault:
+        raise hidden(path, fault) from fault
     if connection is None:
         return {}
     try:

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from posture.errors import UsageError
+from posture.store.judging import trusted_before
 from posture.store.records import RunRecord
 from posture.store.writer import Store
 
@@ -98,3 +99,31 @@ def as_of(store: Store, at: str, vantage: str | None) -> RunRecord:
         if run.end <= bounds(at, run.timezone)[1]:
             return run
     raise UsageError(f"no run had ended by {at}. {_near(closed)}")
+
+
+def two_runs(store: Store, from_run: str, to_run: str, vantage: str | None) -> tuple[RunRecord, RunRecord]:
+    """The two complete runs of one vantage that are to be compared. ``previous``: the run before ``to_run`` that
+    is complete and not suspect.
+
+    Raises:
+        UsageError: no such run, not complete, not of one vantage, or in the wrong order.
+    """
+    after = resolve_run(store, to_run, vantage=vantage, complete=True)
+    if from_run == "previous":
+        before = trusted_before(store.reader, after)
+        if before is None:
+            raise UsageError(f"no complete run before {after.id} to compare with. Scan again, or see 'posture runs'.")
+    else:
+        before = resolve_run(store, from_run, vantage=vantage or after.vantage, complete=True)
+    for run in (before, after):
+        if run.state != "complete":
+            raise UsageError(
+                f"run {run.id} is {run.state}: only complete runs are compared. 'posture runs' lists them."
+            )
+    if before.vantage != after.vantage:
+        raise UsageError(
+            f"{before.id} looked from {before.vantage}, {after.id} from {after.vantage}: they do not compare."
+        )
+    if before.number >= after.number:
+        raise UsageError(f"{before.id} is not before {after.id}. Exchange --from and --to.")
+    return before, after

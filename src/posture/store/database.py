@@ -20,9 +20,11 @@ from urllib.parse import quote
 from posture.errors import NothingToScan, StoreError, UsageError
 
 APPLICATION_ID = 0x504F5354  # "POST"
-NEWEST = 3  # user_version of this release's schema
+NEWEST = 8  # user_version of this release's schema
 BUSY_MS = 10_000
 MEGABYTE = 1_000_000
+# Of the file. The second: what SQLite quotes of a damaged schema is no text, and Python fails to say it.
+FAULTS = (sqlite3.Error, UnicodeDecodeError)
 
 
 def connect_read(path: Path) -> sqlite3.Connection:
@@ -32,7 +34,11 @@ def connect_read(path: Path) -> sqlite3.Connection:
         UsageError: there is no such database, or the file is not one of ours.
         StoreError: it cannot be read, or a newer release wrote it.
     """
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError as fault:
+        raise hidden(path, fault) from fault
+    if not there:
         raise UsageError(f"no such database: {path}. Run 'posture scan' first, or name one with --db.")
     try:
         connection = _read_only(path)
@@ -42,7 +48,7 @@ def connect_read(path: Path) -> sqlite3.Connection:
                 f"no such database: {path} is still empty. Run 'posture scan' first, or name one with --db."
             )
         _check_identity(path, connection)
-    except sqlite3.Error as fault:
+    except FAULTS as fault:
         raise store_error(path, fault) from fault
     return connection
 
@@ -52,7 +58,7 @@ def is_empty(path: Path) -> bool:
     try:
         with closing(_read_only(path)) as connection:
             return not _is_made(connection)
-    except sqlite3.Error as fault:
+    except FAULTS as fault:
         raise store_error(path, fault) from fault
 
 
@@ -97,7 +103,7 @@ def connect_write(path: Path) -> sqlite3.Connection:
         except BaseException:
             connection.close()
             raise
-    except sqlite3.Error as fault:
+    except FAULTS as fault:
         raise store_error(path, fault) from fault
     return connection
 
@@ -142,9 +148,9 @@ def transaction(path: Path, connection: sqlite3.Connection) -> Iterator[None]:
         raise store_error(path, fault) from fault
 
 
-def store_error(path: Path, fault: sqlite3.Error) -> StoreError | UsageError:
+def store_error(path: Path, fault: sqlite3.Error | UnicodeDecodeError) -> StoreError | UsageError:
     """What happened to the file, and what to do."""
-    text = str(fault)
+    text = "malformed schema" if isinstance(fault, UnicodeDecodeError) else str(fault)
     if "file is not a database" in text:
         return UsageError(f"{path} is no posture database. Name another file with --db.")
     if "full" in text:
@@ -162,6 +168,13 @@ def store_error(path: Path, fault: sqlite3.Error) -> StoreError | UsageError:
     if "locked" in text or "busy" in text:
         return StoreError(f"{path} is in use by another program. Close it and run again.")
     return StoreError(f"{path}: {text}. Finished results are kept; mend the cause, then 'posture scan --resume'.")
+
+
+def hidden(path: Path, fault: OSError) -> StoreError:
+    """Nobody can tell whether there is a database."""
+    return StoreError(
+        f"{path} cannot be looked at: {fault.strerror}. Mend the cause (the disk, permissions of the folder) and run again."
+    )
 
 
 class WriterLock:

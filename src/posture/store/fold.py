@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 
 from posture.checks import Control
 from posture.drift import Event
-from posture.model import AssetKey, Reason
+from posture.model import AssetKey, Outcome, Reason
 from posture.policy import Policy
 from posture.store.bitmap import Bitmap
 from posture.store.reader import Reader
-from posture.store.records import RunRecord, stamp
+from posture.store.records import OUTCOMES, SEVERITIES, RunRecord, stamp
 
 # Who lists the subjects of a prefix: they have gone only when these answered.
 _LISTED_BY = {"mx:": ("mx", "smtp"), "ns:": ("delegation", "nameserver", "axfr")}
@@ -151,42 +151,42 @@ class Fold:
             targeted[probe].add(place[asset])
             silent[probe].add(place[asset])
         self.connection.executemany(
-            "INSERT INTO coverage (run_id, probe, targeted, answered) VALUES (?, ?, ?, ?)",
+            "INSERT INTO coverage (run_id, probe, targeted, answered, asked_count, answered_count) VALUES (?, ?, ?, ?, ?, ?)",
             [
-                (
-                    self.run.number,
-                    probe,
-                    Bitmap(bits - stopped[probe]).pack(),
-                    Bitmap(bits - silent[probe] - stopped[probe]).pack(),
-                )
+                (self.run.number, probe, Bitmap(asked).pack(), Bitmap(heard).pack(), len(asked), len(heard))
                 for probe, bits in targeted.items()
+                for asked in [bits - stopped[probe]]
+                for heard in [asked - silent[probe]]
             ],
         )
 
     # ---- events
 
     def events(self, events: Iterable[Event]) -> None:
-        """Keeps what changed; what merely persists is no event of the history."""
+        """Keeps what changed. What merely persists is no event of the history, and what could not be seen is in ``miss``."""
         controls = {code: number for number, code in self.reader.controls().items()}
+        ends = {run.end: run.number for run in self.reader.runs(self.run.vantage)} | {self.run.end: self.run.number}
         self.connection.executemany(
-            "INSERT OR IGNORE INTO event (run_id, asset_id, control_id, subject, kind, initial, severity, before, after, "
-            "since, until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO event_row (run_id, asset_id, control_id, subject_id, kind, initial, severity, before, "
+            "after, since_run, until_run) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
                     self.run.number,
                     self.numbers[event.finding.asset],
                     controls[event.finding.control],
-                    event.finding.subject,
+                    self.reader.texts.number(event.finding.subject),
                     event.kind,
                     event.initial,
-                    str(event.severity),
-                    event.before,
-                    event.after,
-                    stamp(event.between[0]),
-                    stamp(event.between[1]),
+                    SEVERITIES.index(event.severity),
+                    None if event.before is None else OUTCOMES.index(event.before),
+                    None if event.after is None else OUTCOMES.index(event.after),
+                    ends.get(event.between[0], self.run.number),
+                    ends.get(event.between[1], self.run.number),
                 )
                 for event in events
-                if event.kind != "persisting" and event.finding.control in controls
+                if event.kind != "persisting"
+                and event.after is not Outcome.UNKNOWN
+                and event.finding.control in controls
             ],
         )
 

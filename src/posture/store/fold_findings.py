@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from posture.checks import Control
 from posture.drift import Key, address_of, key_of
 from posture.model import Finding, Outcome, Reason
 from posture.store.answers import finding_body
@@ -82,9 +83,7 @@ class FindingsFold:
             self.fold.reader,
             before,
             self.fold.policy,
-            before.end,
             self.fold.shipped,
-            reference=self.fold.reader.reference(before),
             controls=run.controls,
             assets={finding.asset for finding in self.findings},
         )
@@ -158,7 +157,7 @@ class FindingsFold:
         asset, control, subject = place
         asked = self.by_pair.get((asset, control))
         if asked is not None:
-            cause = self._why_gone(control, fold.reader.texts.text(subject), asked)
+            cause = why_gone(fold.shipped.get(self.codes[control]), fold.reader.texts.text(subject), asked)
         elif asset in self.stopped:
             cause = None  # nobody looked
         elif not fold.whole:
@@ -169,17 +168,6 @@ class FindingsFold:
             cause = "policy"
         if cause:
             self._end(place, cause)
-
-    def _why_gone(self, control: int, subject: str, asked: Mapping[str, Finding]) -> str | None:
-        whole = asked.get("")
-        if subject in asked or (whole is not None and whole.outcome is Outcome.UNKNOWN):
-            return None
-        rule = self.fold.shipped.get(self.codes[control])
-        if rule is not None and rule.subject == "ports":
-            return _why_port_gone(subject, asked)
-        prefix = listed_kind(subject)
-        listed = not prefix or any(listed_kind(one) == prefix or one == "" for one in asked)
-        return "scope" if listed else None
 
     def _insert(self, place: Place, value: tuple[int, int, int], cause: str) -> None:
         run = self.fold.run
@@ -221,6 +209,22 @@ class FindingsFold:
                     zlib.compress(json.dumps(partly, separators=(",", ":")).encode(), 9),
                 ),
             )
+
+
+def why_gone(control: Control | None, subject: str, asked: Mapping[str, Finding]) -> str | None:
+    """The cause for which a subject is no longer among what was found; None while it may only not have been seen.
+
+    Args:
+        asked: all that was judged of the control on that asset, unknowns included, by subject.
+    """
+    whole = asked.get("")
+    if subject in asked or (whole is not None and whole.outcome is Outcome.UNKNOWN):
+        return None
+    if control is not None and control.subject == "ports":
+        return _why_port_gone(subject, asked)
+    prefix = listed_kind(subject)
+    listed = not prefix or any(listed_kind(one) == prefix or one == "" for one in asked)
+    return "scope" if listed else None
 
 
 def _why_port_gone(subject: str, asked: Mapping[str, Finding]) -> str | None:

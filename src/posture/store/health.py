@@ -20,7 +20,7 @@ from pathlib import Path
 from posture.errors import StoreError
 from posture.store.answers import BLOB_LIMIT
 from posture.store.bitmap import Bitmap
-from posture.store.database import NEWEST, connect_read
+from posture.store.database import FAULTS, NEWEST, connect_read
 
 SHOWN = 20  # faults of one kind that are named; the rest is counted
 
@@ -97,6 +97,8 @@ def check(path: Path) -> Health:
 
 def _is_damage(cause: BaseException | None) -> bool:
     """Of the file's content; OperationalError is of the disk, the lock or the permissions."""
+    if isinstance(cause, UnicodeDecodeError):
+        return True
     return isinstance(cause, sqlite3.DatabaseError) and not isinstance(cause, sqlite3.OperationalError)
 
 
@@ -109,7 +111,7 @@ def _examine(path: Path, connection: sqlite3.Connection) -> Health:
             found += [Fault(name, what) for what in islice(told, SHOWN)]
             if rest := sum(1 for _ in told):
                 more[name] = rest
-        except sqlite3.DatabaseError as fault:
+        except FAULTS as fault:
             found.append(Fault(name, f"cannot be read to the end: {fault}"))
     return Health(_version(connection), _counts(connection), tuple(found), more)
 
@@ -123,7 +125,7 @@ def _counts(connection: sqlite3.Connection) -> dict[str, int]:
     for name, query in _COUNTED.items():
         try:
             counts[name] = int(connection.execute(query).fetchone()[0])
-        except sqlite3.DatabaseError:  # the checks have said so
+        except FAULTS:  # the checks have said so
             continue
     return counts
 
@@ -147,6 +149,17 @@ def _pages(connection: sqlite3.Connection) -> Iterator[str]:
             if line != "ok" and line not in said:
                 said.add(line)
                 yield str(line)
+
+
+def _values(connection: sqlite3.Connection) -> Iterator[str]:
+    """Every row can be read: SQLite takes any bytes for text, and a reader does not."""
+    tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'blob'").fetchall()
+    for (table,) in tables:
+        try:
+            for _ in connection.execute(f'SELECT * FROM "{table}" NOT INDEXED'):  # noqa: S608 - of the schema
+                pass
+        except FAULTS as fault:
+            yield f"a row of {table} cannot be read: {fault}"
 
 
 def _references(connection: sqlite3.Connection) -> Iterator[str]:
@@ -294,6 +307,7 @@ def _wrong_silence(asked: bytes, silent: bytes) -> Iterator[str]:
 
 _CHECKS: Mapping[str, Callable[[sqlite3.Connection], Iterator[str]]] = {
     "pages": _pages,
+    "values": _values,
     "references": _references,
     "schema": _schema,
     "intervals": _intervals,

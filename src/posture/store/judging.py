@@ -3,57 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime
+from itertools import pairwise
 
-from posture.checks import Control, Reference
-from posture.drift import Event, Key, drift, is_suspect, key_of
-from posture.judge import Docket, judge
+from posture.checks import Control
+from posture.drift import Event, Judged, Key, doubts, drift, key_of
+from posture.judge import judge
 from posture.model import AssetKey, Finding, Outcome, Reason, Unobserved
 from posture.policy import Policy
-from posture.store.reader import Reader, was_known
-from posture.store.records import AssetEntry, RunRecord, StoredAnswer
-
-Answers = Mapping[tuple[str, str], StoredAnswer]
-
-
-def docket_of(entry: AssetEntry, answers: Answers) -> Docket:
-    """One asset ready to be judged, from what the history holds of it."""
-    return Docket(
-        ministry=entry.ministry,
-        declared=entry.declared,
-        answers={key: stored.answer for key, stored in answers.items()},
-        authority={key: stored.authorisation for key, stored in answers.items() if stored.authorisation},
-        providers=entry.providers,
-    )
+from posture.store.dockets import docket_of
+from posture.store.looks import was_known
+from posture.store.reader import Reader
+from posture.store.records import Interval, RunRecord
+from posture.store.under import known_under
 
 
 def judge_again(
     reader: Reader,
     run: RunRecord,
     policy: Policy,
-    at: datetime,
     shipped: Mapping[str, Control],
     *,
-    reference: Reference,
     controls: Collection[str],
     assets: Collection[AssetKey] | None = None,
 ) -> dict[Key, Finding]:
-    """The last answers known as of a run, judged under a policy of any time. What stays unknown is left out."""
-    entries = reader.entries(run.number)
-    judged: dict[Key, Finding] = {}
-    for asset, answers in reader.answers(run).items():
-        if asset in entries and (assets is None or asset in assets):
-            found = judge(
-                docket_of(entries[asset], answers),
-                policy,
-                at,
-                reference=reference,
-                lab=run.lab,
-                controls=list(controls),
-                shipped=shipped,
-            )
-            judged.update((key_of(one), one) for one in found if one.outcome is not Outcome.UNKNOWN)
-    return judged
+    """The last answers known as of a run, judged under a policy of any time. What stays unknown is left out.
+
+    Each answer is judged as of the time it was last given, so that only the rules differ from what was told.
+    """
+    return known_under(reader, run, policy, shipped, assets=assets, controls=controls).known
 
 
 def unknown_of_run(reader: Reader, run: RunRecord, shipped: Mapping[str, Control]) -> dict[Key, Finding]:
@@ -70,9 +49,15 @@ def unknown_of_run(reader: Reader, run: RunRecord, shipped: Mapping[str, Control
     }
 
 
-def last_looks(reader: Reader, run: RunRecord, shipped: Mapping[str, Control]) -> dict[Key, Finding]:
-    """What the last look at it, up to this run, could not see; also where an older answer is known."""
-    return _unknowns(reader, run, shipped, reader.undecided(run))
+def last_looks(
+    reader: Reader, run: RunRecord, shipped: Mapping[str, Control], only: Collection[AssetKey] | None = None
+) -> dict[Key, Finding]:
+    """What the last look at it, up to this run, could not see; also where an older answer is known.
+
+    Args:
+        only: of these assets alone; of all when left out.
+    """
+    return _unknowns(reader, run, shipped, reader.undecided(run, only))
 
 
 def never_known(found: Mapping[Key, Finding], known: Collection[Key]) -> dict[Key, Finding]:
@@ -89,10 +74,12 @@ def never_known(found: Mapping[Key, Finding], known: Collection[Key]) -> dict[Ke
 def _unknowns(
     reader: Reader, run: RunRecord, shipped: Mapping[str, Control], chosen: Collection[AssetKey]
 ) -> dict[Key, Finding]:
-    policy, reference, entries = reader.policy(run), reader.reference(run), reader.entries(run.number)
-    misses = reader.misses(run)
+    if not chosen:
+        return {}
+    policy, reference, entries = reader.policy(run), reader.reference(run), reader.entries(run.number, chosen)
+    misses = reader.misses(run, chosen)
     # Not only where an answer is missing: a rule may find that the answers there are do not decide.
-    wanted = [asset for asset in entries if asset in chosen]
+    wanted = list(entries)
     answers = reader.answers(run, wanted) if wanted else {}
     unknown: dict[Key, Finding] = {}
     forgotten: set[AssetKey] = set()
@@ -116,8 +103,8 @@ def compare_runs(
     after: RunRecord,
     shipped: Mapping[str, Control],
     unknown: Mapping[Key, Finding] | None = None,
-) -> tuple[tuple[Event, ...], bool]:
-    """The drift between two runs of one vantage, and whether it is suspect.
+) -> tuple[tuple[Event, ...], tuple[str, ...]]:
+    """The drift between two runs of one vantage, and why it is suspect, if it is.
 
     Args:
         unknown: the unknowns of ``after`` where the caller has them at hand.
@@ -129,12 +116,101 @@ def compare_runs(
             reader,
             before,
             reader.policy(after),
-            before.end,
             shipped,
-            reference=reader.reference(before),
             controls=after.controls,
         )
-    then = reader.judged(before, {}, reader.timelines(before))
-    now = reader.judged(after, silent, reader.timelines(after))
+    timelines = reader.timelines(after)
+    then = _without_doubt(reader, before)
+    now = reader.judged(after, silent, timelines)
     events = drift(then, now, rejudged)
-    return events, is_suspect(then, now, events)
+    between = [run for run in reader.runs(after.vantage) if before.number < run.number < after.number and run.closed]
+    doubted = next((run for run in between if run.state == "complete" and run.suspect), None)
+    seen = None if doubted is None else reader.judged(doubted, {}, reader.timelines(doubted))
+    exact = _when(reader, events, timelines, before, between) if between else events
+    return exact, doubts(then, now, events, seen)
+
+
+def _without_doubt(reader: Reader, run: RunRecord) -> Judged:
+    """A run as drift looks at it, less what a suspect run alone has said and nobody has confirmed yet."""
+    timelines = reader.timelines(run)
+    view = reader.judged(run, {}, timelines)
+    earlier = [one for one in reader.runs(run.vantage) if one.number < run.number]
+    doubted = {one.number for one in earlier if one.suspect}
+    if run.suspect or not doubted:
+        return view
+    candidates = {
+        key: spans for key, spans in timelines.items() if spans[-1].until is None and spans[-1].since in doubted
+    }
+    seen = reader.last_seen(run, candidates)
+    unconfirmed = {key: spans for key, spans in candidates.items() if seen[key].number == spans[-1].since}
+    before = {
+        key: spans[:-1] for key, spans in unconfirmed.items() if len(spans) > 1 and spans[-2].until == spans[-1].since
+    }
+    known = {key: finding for key, finding in view.known.items() if key not in unconfirmed}
+    known |= {key: spans[-1].finding for key, spans in before.items()}
+    seen_before = {key: one.end for key, one in reader.last_seen(run, before).items()}
+    return replace(view, known=known, seen={**view.seen, **seen_before})
+
+
+def moved_events(reader: Reader, before: RunRecord, after: RunRecord) -> tuple[Event, ...]:
+    """The events of :func:`compare_runs` that are no mere persisting and no silence, by what moved alone.
+
+    Raises:
+        ValueError: the runs are of two judgements.
+    """
+    moves = reader.moves(before, after)
+    found = drift(moves.judged(before), moves.judged(after))
+    events = tuple(one for one in found if one.kind != "persisting" and one.after is not Outcome.UNKNOWN)
+    between = [run for run in reader.runs(after.vantage) if before.number < run.number < after.number and run.closed]
+    return _when(reader, events, moves.as_of(after.number), before, between) if between else events
+
+
+def trusted_before(reader: Reader, run: RunRecord) -> RunRecord | None:
+    """The complete run to compare with: the newest one before that is not suspect."""
+    earlier = [one for one in reader.runs(run.vantage) if one.number < run.number and one.state == "complete"]
+    return next((one for one in earlier if not one.suspect), None)
+
+
+def _when(
+    reader: Reader,
+    events: tuple[Event, ...],
+    timelines: Mapping[Key, list[Interval]],
+    before: RunRecord,
+    between: list[RunRecord],
+) -> tuple[Event, ...]:
+    """The same events, each change between the last answer before it and the first after it, however far the runs are."""
+    runs = {run.number: run for run in between}
+    place = {asset: bit for bit, asset in reader.bits().items()}
+    pending: dict[Key, int] = {}
+    for event in events:
+        turn = _turn(timelines.get(event.key, []), event)
+        if turn is not None and turn > before.number:
+            pending[event.key] = turn
+    first = {key: runs[turn].end for key, turn in pending.items() if turn in runs}
+    last: dict[Key, datetime] = {}
+    for run in between:
+        looks = reader.looks(run.number)
+        for key in [key for key, turn in pending.items() if run.number < turn]:
+            if was_known(looks, place.get(key[0], -1), key):
+                last[key] = run.end
+                del pending[key]
+    return tuple(
+        replace(event, between=(last.get(event.key, event.between[0]), first.get(event.key, event.between[1])))
+        for event in events
+    )
+
+
+def _turn(spans: list[Interval], event: Event) -> int | None:
+    """The run in which the change that an event tells of was first seen."""
+    if event.kind not in ("new", "regressed", "fixed", "changed") or not spans:
+        return None
+    if spans[-1].until is not None:
+        return spans[-1].until
+    turn = spans[-1].since
+    for later, earlier in pairwise(reversed(spans)):
+        if earlier.until != later.since or earlier.finding.outcome.is_open is not later.finding.outcome.is_open:
+            break
+        if event.kind == "changed":
+            break
+        turn = earlier.since
+    return turn

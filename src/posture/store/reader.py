@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
-import zlib
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -16,6 +14,10 @@ from posture.model import AssetKey, Finding, Reason, Unobserved
 from posture.policy import Policy, parse_policy
 from posture.store.answers import Texts, answer_from, entry_from, finding_from, get_blob
 from posture.store.bitmap import Bitmap
+from posture.store.flapping import flapping
+from posture.store.looks import Looks, was_known
+from posture.store.moved import Moves
+from posture.store.past import Pasts
 from posture.store.records import (
     OUTCOMES,
     SEVERITIES,
@@ -27,11 +29,9 @@ from posture.store.records import (
     Trace,
     moment,
 )
-from posture.store.timeline import fixed_once, flips
+from posture.store.run_rows import RUN, among, run_of
+from posture.store.timeline import fixed_once, last_mended
 
-_RUN = """SELECT run.id, run.name, state_code, timezone, vantage, started_at, ended_at, run.state, selectors, controls,
-  judgement_id, judgement.policy, policy_sha256, rules_sha256, tool, inventory_sha256, authorisation_sha256, lab, suspect
-  FROM run JOIN judgement ON judgement.id = judgement_id"""
 _AS_OF = "vantage_id = ? AND from_run <= ? AND (to_run IS NULL OR to_run > ?)"
 
 
@@ -40,21 +40,31 @@ class Reader:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._closed: dict[int, RunRecord] = {}
+        self._reference: tuple[tuple[int | None, int], Reference] = ((None, 0), Reference())
         self.texts = Texts(connection)
+
+    def forget(self) -> None:
+        """After a rollback: what was given or closed within it is not."""
+        self._closed.clear()
+        self.texts.forget()
 
     # ---- runs and what they were bound to
 
     def runs(self, vantage: str | None = None) -> list[RunRecord]:
         """All runs, newest first."""
-        rows = self._connection.execute(_RUN + " ORDER BY run.id DESC")
-        return [run for run in map(_run, rows) if vantage is None or run.vantage == vantage]
+        unknown = "" if not self._closed else f" WHERE run.id NOT IN ({','.join(map(str, self._closed))})"
+        fresh = [run_of(row) for row in self._connection.execute(RUN + unknown)]
+        runs = sorted([*self._closed.values(), *fresh], key=lambda run: run.number, reverse=True)
+        self._closed.update((run.number, run) for run in fresh if run.closed)
+        return [run for run in runs if vantage is None or run.vantage == vantage]
 
     def run(self, number: int) -> RunRecord:
         """Raises KeyError: no such run."""
-        row = self._connection.execute(_RUN + " WHERE run.id = ?", (number,)).fetchone()
+        row = self._connection.execute(RUN + " WHERE run.id = ?", (number,)).fetchone()
         if row is None:
             raise KeyError(number)
-        return _run(row)
+        return run_of(row)
 
     def policy(self, run: RunRecord) -> Policy:
         """The policy that a run was judged by."""
@@ -65,10 +75,15 @@ class Reader:
         """The dated tables that a run was judged by."""
         query = "SELECT roots_blob, roots_private FROM run WHERE id = ?"
         blob, private = self._connection.execute(query, (run.number,)).fetchone()
+        if self._reference[0] != (blob, private):  # most runs share one trust store, which is large
+            self._reference = ((blob, private), self._read_reference(blob, private=bool(private)))
+        return self._reference[1]
+
+    def _read_reference(self, blob: int | None, *, private: bool) -> Reference:
         if blob is None:
-            return Reference(private_roots=bool(private))
+            return Reference(private_roots=private)
         sha256 = self._connection.execute("SELECT sha256 FROM blob WHERE id = ?", (blob,)).fetchone()[0]
-        return Reference(get_blob(self._connection, blob), f"sha256:{sha256.hex()}", bool(private))
+        return Reference(get_blob(self._connection, blob), f"sha256:{sha256.hex()}", private)
 
     # ---- assets
 
@@ -77,10 +92,32 @@ class Reader:
         rows = self._connection.execute("SELECT id, name, kind FROM asset")
         return {number: AssetKey(name, kind) for number, name, kind in rows}
 
-    def bits(self) -> dict[int, AssetKey]:
-        """Every asset ever seen, by its place in bitmaps."""
-        rows = self._connection.execute("SELECT bit, name, kind FROM asset")
-        return {bit: AssetKey(name, kind) for bit, name, kind in rows}
+    def bits(self, only: Collection[AssetKey] | None = None) -> dict[int, AssetKey]:
+        """Every asset ever seen, by its place in bitmaps; or some."""
+        if only is None:
+            rows = self._connection.execute("SELECT bit, name, kind FROM asset")
+            return {bit: AssetKey(name, kind) for bit, name, kind in rows}
+        query = "SELECT bit FROM asset WHERE kind = ? AND name = ?"
+        found = ((self._connection.execute(query, (one.kind, one.name)).fetchone(), one) for one in only)
+        return {row[0]: one for row, one in found if row}
+
+    def inventory(self, run: int, ministries: Collection[str] = ()) -> dict[AssetKey, str]:
+        """Whose each asset of the inventory was as of a run; of some ministries alone when they are named."""
+        query = (
+            "SELECT asset.name, kind, code FROM declaration JOIN asset ON asset.id = asset_id "
+            "JOIN ministry ON ministry.id = ministry_id WHERE from_run <= ? AND (to_run IS NULL OR to_run > ?)"
+        )
+        if ministries:
+            named = ",".join("?" * len(ministries))
+            query += f" AND ministry_id IN (SELECT id FROM ministry WHERE code IN ({named}))"  # noqa: S608 - marks
+        rows = self._connection.execute(query, (run, run, *ministries))
+        return {AssetKey(name, kind): code for name, kind, code in rows}
+
+    def inventoried(self, run: int) -> set[str]:
+        """The ministries of the inventory as of a run."""
+        query = """SELECT code FROM ministry WHERE id IN (
+            SELECT ministry_id FROM declaration WHERE from_run <= ? AND (to_run IS NULL OR to_run > ?))"""
+        return {code for (code,) in self._connection.execute(query, (run, run))}
 
     def controls(self) -> dict[int, str]:
         return dict(self._connection.execute("SELECT id, code FROM control"))
@@ -89,11 +126,12 @@ class Reader:
         """Code -> name, of every ministry of a State that was ever scanned."""
         return dict(self._connection.execute("SELECT code, name FROM ministry WHERE state = ? ORDER BY id", (state,)))
 
-    def entries(self, run: int) -> dict[AssetKey, AssetEntry]:
-        """The inventory as of a run."""
+    def entries(self, run: int, only: Collection[AssetKey] | None = None) -> dict[AssetKey, AssetEntry]:
+        """The inventory as of a run; ``only``: of these assets."""
         rows = self._connection.execute(
-            "SELECT asset.name, kind, code, body FROM declaration JOIN asset ON asset.id = asset_id "
-            "JOIN ministry ON ministry.id = ministry_id WHERE from_run <= ? AND (to_run IS NULL OR to_run > ?)",
+            "SELECT asset.name, kind, code, body FROM declaration JOIN asset ON asset.id = asset_id "  # noqa: S608 - numbers
+            "JOIN ministry ON ministry.id = ministry_id WHERE from_run <= ? AND (to_run IS NULL OR to_run > ?)"
+            + among(None if only is None else self._chosen(only)),
             (run, run),
         )
         return {AssetKey(name, kind): entry_from(AssetKey(name, kind), code, body) for name, kind, code, body in rows}
@@ -108,68 +146,95 @@ class Reader:
         Args:
             only: these assets' alone; all when left out.
         """
-        assets, chosen = self.assets(), None if only is None else frozenset(only)
+        assets = self._chosen(only)
         blob = cache(lambda number: get_blob(self._connection, number))
         found: dict[AssetKey, dict[tuple[str, str], StoredAnswer]] = defaultdict(dict)
         for asset, probe, subject, since, at, number, authorisation in self._as_of(
-            "SELECT asset_id, probe, subject_id, from_run, at, blob_id, authorisation FROM facts WHERE ", run
+            "SELECT asset_id, probe, subject_id, from_run, at, blob_id, authorisation FROM facts WHERE ",
+            run,
+            only=None if only is None else assets,
         ):
-            if chosen is not None and assets[asset] not in chosen:
-                continue
             answer, digest = answer_from(blob(number), moment(at))
             stored = StoredAnswer(answer, since, digest, authorisation)
             found[assets[asset]][probe, self.texts.text(subject)] = stored
         return found
 
-    def traces(self, run: RunRecord) -> dict[AssetKey, dict[tuple[str, str], Trace]]:
+    def traces(
+        self, run: RunRecord, only: Collection[AssetKey] | None = None
+    ) -> dict[AssetKey, dict[tuple[str, str], Trace]]:
         """As :meth:`answers`, without reading a record."""
-        assets = self.assets()
+        assets = self._chosen(only)
         found: dict[AssetKey, dict[tuple[str, str], Trace]] = defaultdict(dict)
         for asset, probe, subject, since, at, name, absent in self._as_of(
             "SELECT asset_id, probe, subject_id, from_run, at, sha256, absent FROM facts "
             "JOIN blob ON blob.id = blob_id WHERE ",
             run,
+            only=None if only is None else assets,
         ):
             digest = "" if absent else f"sha256:{name.hex()}"
             found[assets[asset]][probe, self.texts.text(subject)] = Trace(digest, since, moment(at))
         return found
 
-    def misses(self, run: RunRecord) -> dict[AssetKey, dict[tuple[str, str], StoredAnswer]]:
+    def misses(
+        self, run: RunRecord, only: Collection[AssetKey] | None = None
+    ) -> dict[AssetKey, dict[tuple[str, str], StoredAnswer]]:
         """What the last look, as of a run, could not see."""
-        assets = self.assets()
+        assets = self._chosen(only)
         found: dict[AssetKey, dict[tuple[str, str], StoredAnswer]] = defaultdict(dict)
         for asset, probe, subject, since, at, reason, code, detail, authorisation in self._as_of(
             "SELECT asset_id, probe, subject_id, from_run, at, reason, code, detail, authorisation FROM miss WHERE ",
             run,
+            only=None if only is None else assets,
         ):
             answer = Unobserved(Reason(reason), moment(at), detail, code)
             stored = StoredAnswer(answer, since, "", authorisation)
             found[assets[asset]][probe, self.texts.text(subject)] = stored
         return found
 
-    def _as_of(self, select: str, run: RunRecord) -> Iterator[tuple[Any, ...]]:
-        return self._connection.execute(select + _AS_OF, (self.texts.known(run.vantage), run.number, run.number))
+    def pasts(self, vantage: str) -> Pasts:
+        """Everything that was ever answered at a vantage, asset by asset."""
+        return Pasts(self._connection, self.texts, vantage)
+
+    def _as_of(self, select: str, run: RunRecord, only: Collection[int] | None = None) -> Iterator[tuple[Any, ...]]:
+        """``only``: numbers of assets."""
+        bound = (self.texts.known(run.vantage), run.number, run.number)
+        return self._connection.execute(select + _AS_OF + among(only), bound)
+
+    def _chosen(self, only: Collection[AssetKey] | None) -> dict[int, AssetKey]:
+        """As :meth:`assets`, of some."""
+        if only is None:
+            return self.assets()
+        query = "SELECT id FROM asset WHERE kind = ? AND name = ?"
+        rows = ((self._connection.execute(query, (one.kind, one.name)).fetchone(), one) for one in only)
+        return {row[0]: one for row, one in rows if row}
 
     # ---- findings
 
-    def timelines(self, run: RunRecord) -> dict[Key, list[Interval]]:
+    def timelines(
+        self, run: RunRecord, only: Collection[AssetKey] | None = None, *, judgement: int | None = None
+    ) -> dict[Key, list[Interval]]:
         """Every finding ever made at the run's vantage up to that run, by key, oldest first.
 
         An interval that ended after the run is open again in this view.
+
+        Args:
+            only: of these assets alone; of all when left out.
+            judgement: what was judged again under it, instead of what the runs themselves were told.
         """
-        assets, controls = self.assets(), self.controls()
-        ministries = {key: entry.ministry for key, entry in self._entries_ever(run.number).items()}
+        assets, controls = self._chosen(only), self.controls()
+        ministries = self._ministries_ever(run.number, None if only is None else assets)
         found: dict[Key, list[Interval]] = defaultdict(list)
         rows = self._connection.execute(
-            "SELECT asset_id, control_id, subject_id, from_run, to_run, judgement_id, outcome, severity, body_id, cause, "
-            "end_cause FROM finding WHERE vantage_id = ? AND live AND from_run <= ? ORDER BY from_run",
-            (self.texts.known(run.vantage), run.number),
+            "SELECT asset_id, control_id, subject_id, from_run, to_run, judgement_id, outcome, severity, body_id, cause, "  # noqa: S608 - numbers
+            "end_cause FROM finding WHERE vantage_id = ? AND live = ? AND ? IN (0, judgement_id) AND from_run <= ?"
+            f"{among(None if only is None else assets)} ORDER BY from_run",
+            (self.texts.known(run.vantage), judgement is None, judgement or 0, run.number),
         )
         for asset, control, subject, since, until, judgement, outcome, severity, body, cause, end_cause in rows:
             key = (assets[asset], controls[control], self.texts.text(subject))
             finding = finding_from(
                 key[0],
-                ministries.get(key[0], ""),
+                ministries.get(asset, ""),
                 key[1],
                 key[2],
                 OUTCOMES[outcome],
@@ -182,14 +247,28 @@ class Reader:
             )
         return found
 
-    def _entries_ever(self, run: int) -> dict[AssetKey, AssetEntry]:
-        """As :meth:`entries`, with the last entry of what has left the inventory since."""
+    def _ministries_ever(self, run: int, only: Collection[int] | None) -> dict[int, str]:
+        """By number of an asset: its ministry as of a run, or the last one of what has left the inventory since."""
         rows = self._connection.execute(
-            "SELECT asset.name, kind, code, body FROM declaration JOIN asset ON asset.id = asset_id "
-            "JOIN ministry ON ministry.id = ministry_id WHERE from_run <= ? ORDER BY from_run",
+            "SELECT asset_id, code FROM declaration JOIN ministry ON ministry.id = ministry_id "  # noqa: S608 - numbers
+            f"WHERE from_run <= ?{among(only)} ORDER BY from_run",
             (run,),
         )
-        return {AssetKey(name, kind): entry_from(AssetKey(name, kind), code, body) for name, kind, code, body in rows}
+        return dict(rows.fetchall())
+
+    def subjects(self) -> list[str]:
+        """Every subject that a finding was ever about."""
+        query = "SELECT value FROM text_value WHERE id IN (SELECT subject_id FROM finding)"
+        return [text for (text,) in self._connection.execute(query)]
+
+    def was_ever_known(self, control: str, run: RunRecord) -> bool:
+        """Whether anybody ever answered a control, at the run's vantage, up to it."""
+        query = (
+            "SELECT 1 FROM finding JOIN control ON control.id = control_id WHERE code = ? AND vantage_id = ? AND live "
+            "AND from_run <= ? LIMIT 1"
+        )
+        row = self._connection.execute(query, (control, self.texts.known(run.vantage), run.number)).fetchone()
+        return row is not None
 
     # ---- coverage
 
@@ -202,26 +281,23 @@ class Reader:
             for probe, targeted, answered in self._connection.execute(query, (run.number,))
         }
 
-    def looks(self, run: int) -> dict[str, tuple[Bitmap, Bitmap, Mapping[int, frozenset[str]]]]:
+    def looks(self, run: int) -> Looks:
         """By control: assets asked, assets known in full, and for those known in part the silent subjects by bit."""
-        controls = self.controls()
-        query = "SELECT control_id, asked, known, silent FROM judged WHERE run_id = ?"
-        return {
-            controls[control]: (Bitmap.unpack(asked), Bitmap.unpack(known), _silent(silent))
-            for control, asked, known, silent in self._connection.execute(query, (run,))
-        }
+        query = "SELECT code, asked, known, silent FROM judged JOIN control ON control.id = control_id WHERE run_id = ?"
+        rows = self._connection.execute(query, (run,))
+        return Looks({code: (asked, known, silent) for code, asked, known, silent in rows})
 
-    def undecided(self, run: RunRecord) -> set[AssetKey]:
+    def undecided(self, run: RunRecord, only: Collection[AssetKey] | None = None) -> set[AssetKey]:
         """Assets of which the last look at some control, up to a run, did not get to know everything.
 
-        Looks back only as far as the last run that asked the whole inventory.
+        Looks back only as far as the last run that asked the whole inventory. ``only``: among these assets.
         """
-        bits, settled, found = self.bits(), set[tuple[str, int]](), set[int]()
-        for one in self._until(run):
+        bits, settled, found = self.bits(only), set[tuple[str, int]](), set[int]()
+        for one in self.until(run):
             if one.state == "quarantined":
                 continue
             for control, (asked, known, _) in self.looks(one.number).items():
-                news = {bit for bit in asked if (control, bit) not in settled}
+                news = {bit for bit in bits if bit in asked and (control, bit) not in settled}
                 settled.update((control, bit) for bit in news)
                 found.update(bit for bit in news if bit not in known)
             if one.state == "complete" and not one.selectors:
@@ -231,7 +307,7 @@ class Reader:
     def known_at_last_look(self, run: RunRecord, keys: Collection[Key]) -> set[Key]:
         """Those of some keys that the last run to ask for them, up to this run, got to know."""
         place, pending, known = {asset: bit for bit, asset in self.bits().items()}, set(keys), set[Key]()
-        for one in self._until(run) if pending else ():
+        for one in self.until(run) if pending else ():
             looks = self.looks(one.number)
             asked = {key for key in pending if key[1] in looks and place[key[0]] in looks[key[1]][0]}
             known.update(key for key in asked if was_known(looks, place[key[0]], key))
@@ -253,7 +329,7 @@ class Reader:
         place = {asset: bit for bit, asset in bits.items()}
         looks = self.looks(run.number)
         known = {key: spans[-1].finding for key, spans in timelines.items() if spans[-1].until is None}
-        recent = [one.number for one in self._until(run)]
+        ends = {one.number: one.end for one in self.until(run)}
         return Judged(
             at=run.end,
             known=known,
@@ -268,36 +344,68 @@ class Reader:
             unknown=unknown,
             ended={key: spans[-1].end_cause or "scope" for key, spans in timelines.items() if spans[-1].until},
             fixed_once={key for key, spans in timelines.items() if fixed_once(spans)},
-            flips={key: count for key, spans in timelines.items() if (count := flips(spans, recent))},
+            mended={
+                key: ends[number]
+                for key, spans in timelines.items()
+                if len(spans) > 1 and (number := last_mended(spans)) is not None and number in ends
+            },
+            flips={key: count for key, (count, _) in self.flapping(run, timelines).items()},
             probes=self.coverage(run),
         )
 
-    def _until(self, run: RunRecord) -> list[RunRecord]:
+    def flapping(self, run: RunRecord, timelines: Mapping[Key, list[Interval]]) -> dict[Key, tuple[int, int]]:
+        """What changes too often: see :func:`posture.store.flapping.flapping`."""
+        return flapping(self, run, timelines)
+
+    def contradicted(self, run: RunRecord) -> dict[tuple[AssetKey, str], set[int]]:
+        """Runs whose second look did not say what the first had said, by asset and subject."""
+        found: dict[tuple[AssetKey, str], set[int]] = defaultdict(set)
+        rows = self._connection.execute(
+            "SELECT asset.name, asset.kind, subject, run.id FROM second_look JOIN asset ON asset.id = asset_id "
+            "JOIN run ON run.id = run_id WHERE said = 'other' AND vantage = ? AND run.id <= ?",
+            (run.vantage, run.number),
+        )
+        for name, kind, subject, number in rows:
+            found[AssetKey(name, kind), subject].add(number)
+        return found
+
+    def until(self, run: RunRecord) -> list[RunRecord]:
         """The vantage's closed runs up to this one, which may just be closing; newest first."""
         earlier = [one for one in self.runs(run.vantage) if one.number < run.number and one.closed]
         return [run, *earlier]
 
-    def last_seen(self, run: RunRecord, timelines: Mapping[Key, list[Interval]]) -> dict[Key, RunRecord]:
+    def last_seen(
+        self,
+        run: RunRecord,
+        timelines: Mapping[Key, list[Interval]],
+        *,
+        runs: Sequence[RunRecord] | None = None,
+        bits: Mapping[AssetKey, int] | None = None,
+    ) -> dict[Key, RunRecord]:
         """Which run last answered each key that was known as of a run.
 
         Looks back from the newest run only as far as something is still unseen.
+
+        Args:
+            runs, bits: the vantage's closed runs up to that one, newest first, and the assets' places, from whom has them.
         """
-        place = {asset: bit for bit, asset in self.bits().items()}
+        place = {asset: bit for bit, asset in self.bits().items()} if bits is None else bits
         pending = {key: spans[-1] for key, spans in timelines.items()}
         seen: dict[Key, RunRecord] = {}
-        for one in self._until(run):
+        for one in self.until(run) if runs is None else runs:
             if not pending:
                 break
-            looks = self.looks(one.number)
-            for key in [
-                key
-                for key, span in pending.items()
-                if (span.until is None or one.number < span.until)
-                and (one.number <= span.since or was_known(looks, place.get(key[0], -1), key))
-            ]:
-                seen[key] = one
-                del pending[key]
+            held = [key for key, span in pending.items() if span.until is None or one.number < span.until]
+            looks = self.looks(one.number) if held else Looks()
+            for key in held:
+                if one.number <= pending[key].since or was_known(looks, place.get(key[0], -1), key):
+                    seen[key] = one
+                    del pending[key]
         return seen
+
+    def moves(self, before: RunRecord, after: RunRecord) -> Moves:
+        """What moved between two closed runs of one vantage and one judgement. Raises ValueError: they are of two."""
+        return Moves(self._connection, self, before, after)
 
     # ---- the open run
 
@@ -318,55 +426,17 @@ class Reader:
                 answer, digest = answer_from(get_blob(self._connection, blob), moment(at))
                 yield question, StoredAnswer(answer, run, digest, authorisation)
 
-    def events(self, run: RunRecord) -> list[dict[str, Any]]:
-        """What was noted at a run's end."""
+    def second_looks(self, run: int) -> dict[tuple[AssetKey, str], dict[str, str]]:
+        """What second looks in a run said of what the first had seen, by asset and probe, then subject."""
+        found: dict[tuple[AssetKey, str], dict[str, str]] = defaultdict(dict)
         rows = self._connection.execute(
-            "SELECT event.kind, asset.name, asset.kind, control.code, subject, severity, before, after, initial, since, until "
-            "FROM event JOIN asset ON asset.id = asset_id JOIN control ON control.id = control_id "
-            "WHERE run_id = ? ORDER BY event.id",
-            (run.number,),
+            "SELECT name, kind, probe, subject, said FROM second_look JOIN asset ON asset.id = asset_id WHERE run_id = ?",
+            (run,),
         )
-        names = (
-            "kind", "asset", "asset_kind", "control", "subject", "severity", "before", "after", "initial", "since", "until"
-        )  # fmt: skip
-        return [dict(zip(names, row, strict=True)) for row in rows]
-
-
-def was_known(looks: Mapping[str, tuple[Bitmap, Bitmap, Mapping[int, frozenset[str]]]], bit: int, key: Key) -> bool:
-    """Whether a run knew the answer to one control on one subject."""
-    asked, known, silent = looks.get(key[1], (Bitmap(), Bitmap(), {}))
-    if bit < 0 or bit not in asked:
-        return False
-    return bit in known or (bit in silent and key[2] not in silent[bit] and "" not in silent[bit])
+        for name, kind, probe, subject, said in rows:
+            found[AssetKey(name, kind), probe][subject] = said
+        return found
 
 
 def _members(packed: bytes, bits: Mapping[int, AssetKey]) -> frozenset[AssetKey]:
     return frozenset(bits[bit] for bit in Bitmap.unpack(packed))
-
-
-def _silent(packed: bytes) -> dict[int, frozenset[str]]:
-    return {int(bit): frozenset(subjects) for bit, subjects in json.loads(zlib.decompress(packed)).items()}
-
-
-def _run(row: tuple[Any, ...]) -> RunRecord:
-    return RunRecord(
-        number=row[0],
-        id=row[1],
-        state_code=row[2],
-        timezone=row[3],
-        vantage=row[4],
-        started_at=moment(row[5]),
-        ended_at=moment(row[6]) if row[6] else None,
-        state=row[7],
-        selectors=json.loads(row[8]),
-        controls=tuple(json.loads(row[9])),
-        judgement=row[10],
-        policy=row[11],
-        policy_digest=row[12],
-        rules_digest=row[13],
-        tool=row[14],
-        inventory_digest=row[15],
-        authorisation_digest=row[16],
-        lab=bool(row[17]),
-        suspect=bool(row[18]),
-    )

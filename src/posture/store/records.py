@@ -6,10 +6,12 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from posture.checks import Declared, Reference
 from posture.drift import Event
+from posture.exemptions import Exemption
 from posture.model import Answer, AssetKey, Finding, Outcome, Severity
 from posture.policy import Policy
 from posture.signatures import Authority
@@ -19,6 +21,7 @@ OUTCOMES = (Outcome.PASS, Outcome.WARN, Outcome.FAIL, Outcome.INFO, Outcome.NOT_
 SEVERITIES = (Severity.INFO, Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)
 
 
+@lru_cache(maxsize=4096)
 def stamp(at: datetime) -> str:
     """RFC 3339, UTC, whole seconds."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -57,7 +60,8 @@ class RunStart:
 
     ``assets`` is the whole inventory, also what the selectors leave out. ``planned``: every question, those settled
     without a packet included. ``selectors`` {} means the whole inventory and catalogue; ``controls`` are the ids asked.
-    ``authorities``: the letters that it may go under, as signed. ``id``: made when left out.
+    ``authorities``: the letters that it may go under, as signed; ``named``: those that the inventory names, by ministry.
+    ``exemptions``: all of the operator's file, also those past their time. ``id``: made when left out.
     """
 
     started_at: datetime
@@ -76,6 +80,8 @@ class RunStart:
     reference: Reference = field(default_factory=Reference)
     lab: bool = False
     authorities: tuple[Authority, ...] = ()
+    named: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    exemptions: tuple[Exemption, ...] = ()
     id: str = ""
 
 
@@ -158,13 +164,17 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class ScoreRow:
-    """A ministry's score at a run's end, in tenths of a point; None where nothing is known. Ministry "" is the State."""
+    """A ministry's score at a run's end, in tenths of a point; None where nothing is known. Ministry "" is the State.
+
+    ``parts``: what moved it since the scored run before, by the name of the part: (tenths, how many things).
+    """
 
     tenths: int | None
     low: int | None
     high: int | None
     coverage: int
     grade: str
+    parts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,19 +10,26 @@ An interval is true from run ``from_run`` up to, not including, run ``to_run``; 
     finding      what the rules made of it: intervals; never an unknown
     coverage     per run and probe: which assets were asked, which answered in full
     judged       per run and control: which assets were asked, on which every subject was known
-    event        what changed at the end of a run
+    event_row    what changed at the end of a run; the view ``event`` shows it in words
     contact      what was sent to whom lately, so that limits outlive a process
     authority    under which authorisations a run went, by sequence, digest and signers
+    named        under which authorisations the inventory put a ministry, from which run on
     trail        where the audit trail stood at the end of a run
     log_entry    the ledger: one entry per closed run, or per change of the key; leaf, its parts by ministry
     checkpoint   signed notes over the ledger
+    rescore      a run's scores under another judgement; rejudged, up to which run its findings were judged under it
+    exemption    which exemptions stood in the operator's file when a run began
+    score_part   what moved a score since the scored run before, by part of its change; only what moved or happened
+    dispute      who says that a finding is wrong, and why; dispute_step, what was decided
 """
 
 from __future__ import annotations
 
 from sqlite_utils import Database, Migrations
 
+from posture.store.bitmap import Bitmap
 from posture.store.database import APPLICATION_ID, NEWEST
+from posture.store.views import COUNTS, EVENTS, KEPT, MOVES, VIEWS
 
 MIGRATIONS = Migrations("posture")
 
@@ -199,6 +206,105 @@ def _ledger(db: Database) -> None:
     for statement in _statements(_LEDGER):
         db.execute(statement)
     db.execute(f"PRAGMA user_version = {NEWEST}")
+
+
+# What one run was judged under beside its own judgement, up to which run; exemptions in the file of each run; disputes.
+# Both a run's own findings and those of another judgement may be open at one place.
+_AFTERTHOUGHTS = """
+DROP INDEX finding_open;
+CREATE UNIQUE INDEX finding_open ON finding (asset_id, control_id, subject_id, judgement_id, vantage_id, live)
+  WHERE to_run IS NULL;
+CREATE TABLE rejudged (judgement_id INTEGER NOT NULL REFERENCES judgement (id),
+  vantage_id INTEGER NOT NULL REFERENCES text_value (id), until_run INTEGER NOT NULL REFERENCES run (id),
+  PRIMARY KEY (judgement_id, vantage_id)) STRICT, WITHOUT ROWID;
+CREATE TABLE exemption (run_id INTEGER NOT NULL REFERENCES run (id), name TEXT NOT NULL,
+  body_id INTEGER NOT NULL REFERENCES text_value (id), PRIMARY KEY (run_id, name)) STRICT, WITHOUT ROWID;
+CREATE TABLE dispute (id INTEGER PRIMARY KEY, at TEXT NOT NULL, run_id INTEGER NOT NULL REFERENCES run (id),
+  asset_id INTEGER NOT NULL REFERENCES asset (id), control_id INTEGER NOT NULL REFERENCES control (id),
+  subject TEXT NOT NULL, ministry TEXT NOT NULL, vantage TEXT NOT NULL, outcome TEXT NOT NULL,
+  by TEXT NOT NULL CHECK (by <> ''), reason TEXT NOT NULL CHECK (reason <> '')) STRICT;
+CREATE TABLE dispute_step (id INTEGER PRIMARY KEY, dispute_id INTEGER NOT NULL REFERENCES dispute (id), at TEXT NOT NULL,
+  decision TEXT NOT NULL CHECK (decision IN ('accepted', 'rejected', 'withdrawn', 'reopened')),
+  by TEXT NOT NULL CHECK (by <> ''), reason TEXT NOT NULL CHECK (reason <> '')) STRICT;
+CREATE TRIGGER rescore_kept BEFORE DELETE ON rescore BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+CREATE TRIGGER rescore_frozen BEFORE UPDATE ON rescore BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+CREATE TRIGGER rejudged_onwards BEFORE UPDATE ON rejudged
+WHEN NEW.until_run < OLD.until_run OR NEW.judgement_id <> OLD.judgement_id OR NEW.vantage_id <> OLD.vantage_id
+BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+CREATE TRIGGER rejudged_kept BEFORE DELETE ON rejudged BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+CREATE TRIGGER exemption_kept BEFORE DELETE ON exemption BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+CREATE TRIGGER exemption_frozen BEFORE UPDATE ON exemption BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+CREATE TRIGGER dispute_kept BEFORE DELETE ON dispute BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+CREATE TRIGGER dispute_frozen BEFORE UPDATE ON dispute BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+CREATE TRIGGER dispute_step_kept BEFORE DELETE ON dispute_step BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+CREATE TRIGGER dispute_step_frozen BEFORE UPDATE ON dispute_step BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+"""
+
+
+@MIGRATIONS(name="0004_exemptions")
+def _exemptions(db: Database) -> None:
+    for statement in _statements(_AFTERTHOUGHTS):
+        db.execute(statement)
+    db.execute(f"PRAGMA user_version = {NEWEST}")
+
+
+# What moved each score; which changed answers were asked for once more in the same run, and whether they stood.
+_TREND = """
+CREATE TABLE score_part (run_id INTEGER NOT NULL REFERENCES run (id), ministry TEXT NOT NULL, part TEXT NOT NULL,
+  tenths INTEGER NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (run_id, ministry, part)) STRICT, WITHOUT ROWID;
+CREATE TABLE second_look (run_id INTEGER NOT NULL REFERENCES run (id), asset_id INTEGER NOT NULL REFERENCES asset (id),
+  probe TEXT NOT NULL, subject TEXT NOT NULL, said TEXT NOT NULL CHECK (said IN ('same', 'other', 'nothing')),
+  PRIMARY KEY (run_id, asset_id, probe, subject)) STRICT, WITHOUT ROWID;
+CREATE INDEX score_by_ministry ON score (ministry, run_id);
+CREATE TRIGGER score_part_kept BEFORE DELETE ON score_part BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+CREATE TRIGGER score_part_frozen BEFORE UPDATE ON score_part BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+CREATE TRIGGER second_look_kept BEFORE DELETE ON second_look BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+"""
+
+
+@MIGRATIONS(name="0005_trend")
+def _trend(db: Database) -> None:
+    for statement in _statements(_TREND):
+        db.execute(statement)
+    db.execute(f"PRAGMA user_version = {NEWEST}")
+
+
+# Which letters are a ministry's: facts name those under which they were first seen, which may have ended long ago.
+_NAMED = """
+CREATE TABLE named (ministry TEXT NOT NULL, from_run INTEGER NOT NULL REFERENCES run (id), authorisations TEXT NOT NULL,
+  PRIMARY KEY (ministry, from_run)) STRICT, WITHOUT ROWID;
+CREATE TRIGGER named_kept BEFORE DELETE ON named BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+CREATE TRIGGER named_frozen BEFORE UPDATE ON named BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+"""
+
+
+@MIGRATIONS(name="0007_named")
+def _named(db: Database) -> None:
+    for statement in _statements(_NAMED):
+        db.execute(statement)
+    db.execute(f"PRAGMA user_version = {NEWEST}")
+
+
+@MIGRATIONS(name="0008_views")
+def _views(db: Database) -> None:
+    for statement in _statements(MOVES + EVENTS + COUNTS):
+        db.execute(statement)
+    _count_coverage(db)
+    for statement in _statements(KEPT + VIEWS):
+        db.execute(statement)
+    db.execute(f"PRAGMA user_version = {NEWEST}")
+
+
+def _count_coverage(db: Database) -> None:
+    """Of runs that closed before there were counts."""
+    frozen = db.execute("SELECT sql FROM sqlite_master WHERE name = 'coverage_frozen'").fetchone()[0]
+    db.execute("DROP TRIGGER coverage_frozen")
+    rows = db.execute("SELECT run_id, probe, targeted, answered FROM coverage").fetchall()
+    for run, probe, targeted, answered in rows:
+        counts = (len(Bitmap.unpack(targeted)), len(Bitmap.unpack(answered)))
+        update = "UPDATE coverage SET asked_count = ?, answered_count = ? WHERE run_id = ? AND probe = ?"
+        db.execute(update, (*counts, run, probe))
+    db.execute(frozen)
 
 
 def _statements(script: str) -> list[str]:

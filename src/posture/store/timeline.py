@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 
 from posture.drift import FLAP_WINDOW
 from posture.model import Outcome
 from posture.store.records import Interval
 
-QUIET = 7  # more runs than these without a change, and a flapping finding is stable again
+QUIET = 7  # so many answers without a change, and a flapping finding is stable again
+
+
+TURNS_AT_LEAST = 2  # a look that contradicts another counts only for what is seen to go and come back too
 
 
 def first_run(spans: Sequence[Interval]) -> int:
@@ -62,21 +65,47 @@ def _mended(earlier: Interval, later: Interval | None) -> bool:
     return later.finding.outcome in (Outcome.PASS, Outcome.INFO)
 
 
-def flips(spans: Sequence[Interval], recent: Sequence[int]) -> int:
-    """Changes of the target between open and not open within the last runs; a quiet stretch ends the count.
-
-    Args:
-        recent: numbers of the vantage's closed runs, newest first.
-    """
-    changed = {
+def turns(spans: Sequence[Interval]) -> set[int]:
+    """The runs in which the target went from open to not open, or back; a port that is closed is named no more."""
+    found = {
         later.since
         for earlier, later in pairwise(spans)
         if later.cause == "target" and earlier.finding.outcome.is_open is not later.finding.outcome.is_open
     }
+    for earlier, later in pairwise([*spans, None]):
+        gap = earlier is not None and earlier.until is not None and (later is None or later.since != earlier.until)
+        if gap and earlier is not None and earlier.end_cause == "target" and earlier.finding.outcome.is_open:
+            assert earlier.until is not None
+            found.add(earlier.until)
+            if later is not None and later.finding.outcome.is_open:
+                found.add(later.since)
+    return found
+
+
+def worst(spans: Sequence[Interval], first: int) -> Interval:
+    """The worst that held at any time since a run; open before not, then by severity."""
+    held = [span for span in spans if span.until is None or span.until > first]
+    rank = {Outcome.FAIL: 2, Outcome.WARN: 1}
+    return max(held, key=lambda span: (rank.get(span.finding.outcome, 0), span.finding.severity.rank))
+
+
+def last_mended(spans: Sequence[Interval]) -> int | None:
+    """The run that last saw it mended; None if none did."""
+    ends = [span.until for span, later in pairwise([*spans, None]) if span is not None and _mended(span, later)]
+    return max((end for end in ends if end is not None), default=None)
+
+
+def flips(changed: Collection[int], recent: Sequence[int]) -> int:
+    """In how many of the last answers it changed between open and not open; a quiet stretch ends the count.
+
+    Args:
+        changed: runs in which it did (:func:`turns`), or in which a second look contradicted the first.
+        recent: numbers of the runs that answered it, newest first.
+    """
     count = quiet = 0
     for run in recent[:FLAP_WINDOW] if changed else ():
         quiet = 0 if run in changed else quiet + 1
         count += run in changed
-        if quiet > QUIET:
+        if quiet >= QUIET:
             break
     return count

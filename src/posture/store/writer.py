@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,19 +17,23 @@ from posture.drift import Event
 from posture.errors import StoreError
 from posture.judge import judge
 from posture.model import Absent, Answer, AssetKey, Finding, Outcome, Reason, Unobserved
-from posture.policy import Policy
-from posture.store.answers import DETAIL_LIMIT, answer_bytes, entry_body, put_blob, rule_versions
-from posture.store.authority import put_authority
+from posture.store.answers import DETAIL_LIMIT, answer_bytes, entry_body, put_blob
+from posture.store.authority import put_authority, put_named
 from posture.store.bitmap import Bitmap
 from posture.store.database import WriterLock, check_space, connect_read, connect_write, store_error, transaction
+from posture.store.dockets import docket_of
+from posture.store.exemptions import put_exemptions
 from posture.store.fold import Fold
 from posture.store.fold_findings import FindingsFold
-from posture.store.judging import compare_runs, docket_of
+from posture.store.judgements import put_judgement, rules_digest
+from posture.store.judging import compare_runs, trusted_before
 from posture.store.reader import Reader
 from posture.store.records import Closed, Question, RunRecord, RunStart, ScoreRow, StoredAnswer, new_run_id, stamp
 from posture.task import Task
 
 _OUR_BUGS = (sqlite3.IntegrityError, sqlite3.ProgrammingError)
+# Signs the history as it is once a run is closed in it, in that transaction.
+Seal = Callable[["Store"], object]
 CLOSED_STATES = ("complete", "partial", "stopped", "quarantined")
 
 
@@ -94,19 +97,19 @@ class Store:
             with transaction(self.path, self.connection):
                 yield self.connection
         except BaseException:
-            self.reader.texts.forget()
+            self.reader.forget()
             raise
 
     # ---- runs
 
-    def begin(self, start: RunStart) -> OpenRun:
-        """A new run. A leftover of the same vantage is folded first.
+    def begin(self, start: RunStart, *, seal: Seal | None = None) -> OpenRun:
+        """A new run. A leftover of the same vantage is folded first, and sealed in the same transaction.
 
         Raises:
             StoreError: the disk is too small or the database cannot be written.
         """
         check_space(self.path, len(start.planned))
-        self.fold_partial(start.vantage)
+        self.fold_partial(start.vantage, seal=seal)
         with self.writing() as connection:
             number = _Beginning(self, connection, start).write()
         run = self.reader.run(number)
@@ -119,13 +122,13 @@ class Store:
         open_runs = [run for run in self.reader.runs(vantage) if not run.closed]
         return OpenRun(self, open_runs[0]) if open_runs and self.lock else None
 
-    def fold_partial(self, vantage: str) -> Closed | None:
+    def fold_partial(self, vantage: str, *, seal: Seal | None = None) -> Closed | None:
         """Closes a leftover as partial: its answers stay, it feeds neither drift nor scores."""
         leftover = self.leftover(vantage)
         if leftover is None:
             return None
         last = max((stored.answer.at for _, stored in leftover.answers()), default=leftover.run.started_at)
-        return leftover.close(leftover.judged(last), "partial", last)
+        return leftover.close(leftover.judged(last), "partial", last, seal=seal)
 
 
 @dataclass(slots=True)
@@ -161,6 +164,17 @@ class OpenRun:
                     (*row, *_answer_columns(connection, answer), authorisation),
                 )
 
+    def looked_again(self, said: Mapping[Question, str]) -> None:
+        """Keeps what second looks said of the first answers: same, other or nothing. Raises StoreError."""
+        with self.store.writing() as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO second_look (run_id, asset_id, probe, subject, said) VALUES (?, ?, ?, ?, ?)",
+                [
+                    (self.run.number, self._number(asset), probe, subject, word)
+                    for (asset, probe, subject), word in said.items()
+                ],
+            )
+
     def _number(self, asset: AssetKey) -> int:
         if not self._numbers:
             self._numbers = {key: number for number, key in self.store.reader.assets().items()}
@@ -188,7 +202,7 @@ class OpenRun:
             "inventory": run.inventory_digest == start.inventory_digest,
             "authorisation": run.authorisation_digest == start.authorisation_digest,
             "policy": run.policy_digest == start.policy.digest
-            and run.rules_digest == _sha256(rule_versions(start.policy, shipped)),
+            and run.rules_digest == rules_digest(start.policy, shipped),
             "selectors": dict(run.selectors) == dict(start.selectors) and set(run.controls) == set(start.controls),
         }
         return tuple(name for name, equal in same.items() if not equal)
@@ -229,7 +243,7 @@ class OpenRun:
         ended_at: datetime,
         *,
         scores: Callable[[RunRecord], Mapping[str, ScoreRow]] | None = None,
-        seal: Callable[[Store], object] | None = None,
+        seal: Seal | None = None,
     ) -> Closed:
         """Folds the journal into the history, in one transaction.
 
@@ -273,13 +287,13 @@ class OpenRun:
         fold = Fold(connection, reader, closing, reader.policy(closing), shipped)
         fold.answers()
         FindingsFold(fold, findings, earlier[0] if earlier else None).run()
-        complete = next((run for run in earlier if run.state == "complete"), None)
+        complete = trusted_before(reader, closing)
         if closing.state != "complete" or complete is None:
             return (), False
         unknown = {(f.asset, f.control, f.subject): f for f in findings if f.outcome is Outcome.UNKNOWN}
-        events, suspect = compare_runs(reader, complete, closing, shipped, unknown)
+        events, why = compare_runs(reader, complete, closing, shipped, unknown)
         fold.events(events)
-        return events, suspect
+        return events, bool(why)
 
 
 def _answer_columns(
@@ -295,6 +309,10 @@ def _put_scores(connection: sqlite3.Connection, run: int, scores: Mapping[str, S
     connection.executemany(
         "INSERT INTO score (run_id, ministry, tenths, low, high, coverage, grade) VALUES (?, ?, ?, ?, ?, ?, ?)",
         [(run, name, row.tenths, row.low, row.high, row.coverage, row.grade) for name, row in scores.items()],
+    )
+    connection.executemany(
+        "INSERT INTO score_part (run_id, ministry, part, tenths, count) VALUES (?, ?, ?, ?, ?)",
+        [(run, name, part, *moved) for name, row in scores.items() for part, moved in row.parts.items() if any(moved)],
     )
 
 
@@ -318,6 +336,8 @@ class _Beginning:
             [(run, numbers[asset], probe, subject) for asset, probe, subject in start.planned],
         )
         put_authority(connection, run, start.authorities)
+        put_named(connection, run, start.named)
+        put_exemptions(connection, self.store.reader.texts, run, start.exemptions)
         return run
 
     def _run(self, inventory: Bitmap) -> int:
@@ -336,7 +356,7 @@ class _Beginning:
                 stamp(start.started_at),
                 json.dumps(start.selectors, sort_keys=True),
                 json.dumps(start.controls),
-                self._judgement(start.policy),
+                put_judgement(connection, start.policy, self.store.shipped),
                 start.tool,
                 start.inventory_digest,
                 start.authorisation_digest,
@@ -347,16 +367,6 @@ class _Beginning:
             ),
         )
         return int(row.lastrowid or 0)
-
-    def _judgement(self, policy: Policy) -> int:
-        rules = rule_versions(policy, self.store.shipped)
-        key = (policy.digest, _sha256(rules))
-        query = "SELECT id FROM judgement WHERE policy_sha256 = ? AND rules_sha256 = ?"
-        row = self.connection.execute(query, key).fetchone()
-        if row:
-            return int(row[0])
-        insert = "INSERT INTO judgement (policy, policy_sha256, rules_sha256, body, rules) VALUES (?, ?, ?, ?, ?)"
-        return int(self.connection.execute(insert, (policy.id, *key, policy.body, rules)).lastrowid or 0)
 
     def _assets(self) -> tuple[dict[AssetKey, int], dict[AssetKey, int]]:
         """Numbers and bits of all assets; new ones get the next bit, which is never given to another."""
@@ -394,7 +404,3 @@ class _Beginning:
             )
         query = "SELECT code, id FROM ministry WHERE state = ?"
         return dict(self.connection.execute(query, (self.start.state,)).fetchall())
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

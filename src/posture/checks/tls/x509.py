@@ -38,6 +38,7 @@ class Malformed(ValueError):
     """The bytes are not a certificate, or a part of it cannot be read."""
 
 
+@lru_cache(maxsize=64)  # the rules of one asset read the same few again and again
 def certificate(der: bytes) -> x509.Certificate:
     """Raises Malformed."""
     try:
@@ -95,6 +96,11 @@ def issued(issuer: x509.Certificate, cert: x509.Certificate) -> bool:
 
 def path(chain: Sequence[x509.Certificate]) -> tuple[int, ...]:
     """Indexes of the leaf, its issuer, that one's issuer, ... as far as the chain as sent goes."""
+    return _path(tuple(chain))
+
+
+@lru_cache(maxsize=64)  # several rules walk the same chain
+def _path(chain: tuple[x509.Certificate, ...]) -> tuple[int, ...]:
     walked = [0]
     checks = 0
     while not self_issued(chain[walked[-1]]):

@@ -1,0 +1,54 @@
+"""What changes so often that each change is no news: at least ``FLAPPING`` times in the last ``FLAP_WINDOW`` answers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
+
+from posture.drift import FLAP_WINDOW, FLAPPING, Key
+from posture.store.looks import was_known
+from posture.store.records import Interval, RunRecord
+from posture.store.timeline import TURNS_AT_LEAST, flips, turns
+
+if TYPE_CHECKING:
+    from posture.store.reader import Reader
+
+
+def flapping(reader: Reader, run: RunRecord, timelines: Mapping[Key, list[Interval]]) -> dict[Key, tuple[int, int]]:
+    """How often each such finding changed within its window as of a run, and the run that the window begins with.
+
+    A second look that contradicts the first counts as a change, for what was seen to go and come back too.
+    """
+    often = {key: turns(spans) for key, spans in timelines.items() if len(spans) >= TURNS_AT_LEAST}
+    torn = reader.contradicted(run) if often else {}
+    wanted: dict[Key, set[int]] = {}
+    for key, turned in often.items():
+        runs = turned | torn.get((key[0], key[2]), set())
+        if len(turned) >= TURNS_AT_LEAST and len(runs) >= FLAPPING:
+            wanted[key] = runs
+    found: dict[Key, tuple[int, int]] = {}
+    for key, answered in _answered_runs(reader, run, wanted).items():
+        count = flips(wanted[key], answered)
+        if count >= FLAPPING:
+            found[key] = (count, answered[:FLAP_WINDOW][-1])
+    return found
+
+
+def _answered_runs(reader: Reader, run: RunRecord, keys: Mapping[Key, Collection[int]]) -> dict[Key, list[int]]:
+    """The last ``FLAP_WINDOW`` runs that knew the answer to each key, newest first.
+
+    Args:
+        keys: with the runs that saw it change: a port that is closed is in no list of what was known.
+    """
+    found: dict[Key, list[int]] = {key: [] for key in keys}
+    place = {asset: bit for bit, asset in reader.bits().items()} if keys else {}
+    pending = set(keys)
+    for one in reader.until(run) if keys else ():
+        looks = reader.looks(one.number)
+        for key in pending:
+            if one.number in keys[key] or was_known(looks, place.get(key[0], -1), key):
+                found[key].append(one.number)
+        pending = {key for key in pending if len(found[key]) < FLAP_WINDOW}
+        if not pending:
+            break
+    return found

@@ -1,0 +1,138 @@
+"""What moved between two runs, found by the intervals that began or ended there: the drift without what merely stays.
+
+A national history has 200,000 findings and changes in 600 of them a day. :func:`posture.store.judging.compare_runs` looks
+at all; this looks at the few, and finds of them the very same events.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from posture.drift import Judged, Key
+from posture.model import AssetKey
+from posture.store.answers import finding_from
+from posture.store.records import OUTCOMES, SEVERITIES, Interval, RunRecord
+from posture.store.timeline import fixed_once, last_mended
+
+if TYPE_CHECKING:
+    from posture.store.reader import Reader
+
+_MOVED = """
+WITH moved AS (
+  SELECT asset_id, control_id, subject_id FROM finding WHERE from_run > :before AND from_run <= :after
+    AND outcome IN (1, 2) AND vantage_id = :vantage AND live
+  UNION
+  SELECT asset_id, control_id, subject_id FROM finding WHERE to_run > :before AND to_run <= :after
+    AND vantage_id = :vantage AND live)
+SELECT asset_id, control_id, subject_id, from_run, to_run, judgement_id, outcome, severity, body_id, cause, end_cause
+FROM moved CROSS JOIN finding USING (asset_id, control_id, subject_id)
+WHERE vantage_id = :vantage AND live AND from_run <= :after ORDER BY from_run
+"""
+
+
+@dataclass(slots=True)
+class Moves:
+    """The places whose findings moved after ``before`` and up to ``after``: two closed runs of one vantage.
+
+    Their judgement must be the same: what other rules make of old facts moves everywhere.
+    """
+
+    connection: sqlite3.Connection
+    reader: Reader
+    before: RunRecord
+    after: RunRecord
+    assets: dict[int, AssetKey] = field(init=False)
+    bits: dict[AssetKey, int] = field(init=False)
+    timelines: Mapping[Key, list[Interval]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.before.judgement != self.after.judgement:
+            raise ValueError("two judgements do not compare by their intervals")
+        bound = {
+            "before": self.before.number,
+            "after": self.after.number,
+            "vantage": self.reader.texts.known(self.after.vantage),
+        }
+        rows = self.connection.execute(_MOVED, bound).fetchall()
+        numbers = ",".join(map(str, {row[0] for row in rows}))
+        known = self.connection.execute(f"SELECT id, name, kind, bit FROM asset WHERE id IN ({numbers})").fetchall()  # noqa: S608 - numbers
+        self.assets = {number: AssetKey(name, kind) for number, name, kind, _ in known}
+        self.bits = {AssetKey(name, kind): bit for _, name, kind, bit in known}
+        controls, text = self.reader.controls(), self.reader.texts.text
+        found: dict[Key, list[Interval]] = defaultdict(list)
+        for asset, control, subject, since, until, judgement, outcome, severity, body, cause, end_cause in rows:
+            key = (self.assets[asset], controls[control], text(subject))
+            finding = finding_from(key[0], "", key[1], key[2], OUTCOMES[outcome], SEVERITIES[severity], text(body))
+            found[key].append(Interval(finding, since, until, judgement, cause, end_cause))
+        self.timelines = found
+
+    def ministries(self) -> dict[AssetKey, str]:
+        """Whose each asset of these places was last."""
+        query = f"""SELECT asset_id, code FROM declaration JOIN ministry ON ministry.id = ministry_id WHERE from_run <= ?
+            AND asset_id IN ({",".join(map(str, self.assets))}) ORDER BY from_run"""  # noqa: S608 - numbers
+        return {self.assets[number]: code for number, code in self.connection.execute(query, (self.after.number,))}
+
+    def as_of(self, run: int) -> dict[Key, list[Interval]]:
+        """The timelines as of a run's end."""
+        return {key: cut for key, spans in self.timelines.items() if (cut := _as_of(spans, run))}
+
+    def judged(self, run: RunRecord) -> Judged:
+        """As :meth:`Reader.judged`, of these places. ``run``: one of the two."""
+        earlier = [one for one in self.reader.runs(run.vantage) if one.number < run.number and one.closed]
+        return self._judged(run, [run, *earlier])
+
+    def _judged(self, run: RunRecord, runs: list[RunRecord]) -> Judged:
+        """``runs``: closed ones up to that run, newest first."""
+        timelines = self.as_of(run.number)
+        seen = self.reader.last_seen(run, timelines, runs=runs, bits=self.bits)
+        known = {key: spans[-1].finding for key, spans in timelines.items() if spans[-1].until is None}
+        ends = {one.number: one.end for one in runs}
+        here, looks = self._in_inventory(run.number), self.reader.looks(run.number)
+        return Judged(
+            at=run.end,
+            known=known,
+            answered={key for key in known if seen[key] is run},
+            asked={
+                (key[0], key[1]) for key in self.timelines if key[1] in looks and self.bits[key[0]] in looks[key[1]][0]
+            },
+            assets=here,
+            acquainted=self._acquainted(run.number),
+            vantage=run.vantage,
+            policy=run.policy_digest,
+            rules=run.rules_digest,
+            narrowed=bool(run.selectors),
+            seen={key: one.end for key, one in seen.items()},
+            ended={key: spans[-1].end_cause or "scope" for key, spans in timelines.items() if spans[-1].until},
+            fixed_once={key for key, spans in timelines.items() if fixed_once(spans)},
+            mended={
+                key: ends[number]
+                for key, spans in timelines.items()
+                if len(spans) > 1 and (number := last_mended(spans)) is not None and number in ends
+            },
+            flips={key: count for key, (count, _) in self.reader.flapping(run, timelines).items()},
+        )
+
+    def _in_inventory(self, run: int) -> set[AssetKey]:
+        query = f"""SELECT asset_id FROM declaration WHERE from_run <= ? AND (to_run IS NULL OR to_run > ?)
+            AND asset_id IN ({",".join(map(str, self.assets))})"""  # noqa: S608 - numbers
+        return {self.assets[number] for (number,) in self.connection.execute(query, (run, run))}
+
+    def _acquainted(self, run: int) -> set[AssetKey]:
+        """Of which anything was known."""
+        query = f"""SELECT id FROM asset WHERE id IN ({",".join(map(str, self.assets))}) AND EXISTS (
+            SELECT 1 FROM finding WHERE asset_id = asset.id AND vantage_id = ? AND live AND from_run <= ?
+            AND (to_run IS NULL OR to_run > ?))"""  # noqa: S608 - numbers
+        bound = (self.reader.texts.known(self.after.vantage), run, run)
+        return {self.assets[number] for (number,) in self.connection.execute(query, bound)}
+
+
+def _as_of(spans: list[Interval], run: int) -> list[Interval]:
+    """Those that had begun; what ended later was open then."""
+    begun = [span for span in spans if span.since <= run]
+    if begun and begun[-1].until is not None and begun[-1].until > run:
+        begun[-1] = replace(begun[-1], until=None, end_cause=None)
+    return begun

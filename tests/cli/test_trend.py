@@ -1,0 +1,103 @@
+"""``posture trend`` as typed, and the alarm about a control that went silent where people look."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Scanned
+from tests.cli.line import posture
+from tests.store import HTTPS, SITE, World, silence, tls
+
+
+def test_every_score_and_what_moved_it(scanned: Scanned) -> None:
+    said = scanned.ask("trend")
+
+    assert said.code == 0
+    assert re.search(r"^finance +\S+ +\d+\.\d > \d+\.\d +[-+]\d+\.\d$", said.out, re.MULTILINE)
+    assert re.search(r"finance +\d+\.\d +[A-E] +-\d+\.\d .*newly failed -\d+\.\d", said.out)
+    assert re.search(r"health +\d+\.\d +[A-E] +\+\d+\.\d .*fixed \+\d+\.\d", said.out)
+
+
+def test_the_parts_of_each_change_add_up(scanned: Scanned) -> None:
+    points = scanned.ask("trend", "--format", "json").document["points"]
+    changed = [point for point in points if point["change"] is not None]
+
+    assert {point["ministry"] for point in points} == {"", "finance", "health"}
+    assert changed
+    for point in changed:
+        assert round(sum(point["because"].values()), 1) == point["change"], point
+    assert any(point["newly_failed"] for point in changed if point["ministry"] == "finance")
+    assert any(point["fixed"] for point in changed if point["ministry"] == "health")
+
+
+def test_one_ministry_in_every_form(scanned: Scanned) -> None:
+    document = scanned.ask("trend", "--ministry", "finance", "--format", "json").document
+    lines = scanned.ask("trend", "--ministry", "finance", "--format", "jsonl").records
+    table = list(csv.DictReader(io.StringIO(scanned.ask("trend", "--ministry", "finance", "--format", "csv").out)))
+
+    assert {point["ministry"] for point in document["points"]} == {"finance"}
+    assert lines == document["points"]
+    assert [row["run"] for row in table] == [point["run"] for point in document["points"]]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--ministry", "nosuch"], "nosuch"),
+        (["--since", "yesterday"], "yesterday"),
+        (["--format", "docx"], "docx"),
+        (["--vantage", "nowhere"], "nowhere"),
+    ],
+)
+def test_usage(words: list[str], said: str, scanned: Scanned) -> None:
+    answer = scanned.ask("trend", *words)
+
+    assert (answer.code, answer.out) == (2, "")
+    assert said in answer.err
+
+
+def test_no_colour_and_no_escapes_without_a_terminal(scanned: Scanned) -> None:
+    assert "\x1b" not in scanned.ask("trend").out
+
+
+def silent(path: Path, runs: int) -> World:
+    world = World(path)
+    world.scan({(SITE, "tls", HTTPS): tls("good")})
+    for _ in range(runs):
+        world.scan({(SITE, "tls", HTTPS): silence()})
+    return world
+
+
+@pytest.mark.parametrize(("runs", "alarmed"), [(2, False), (3, True)])
+def test_a_control_that_went_silent_is_told_with_the_runs(runs: int, alarmed: bool, tmp_path: Path) -> None:
+    world = silent(tmp_path / "x.db", runs)
+    told = posture("runs", "--db", world.path, "--format", "json").document["silent_controls"]
+    table = posture("runs", "--db", world.path)
+
+    assert bool(told) is alarmed
+    assert {one["control"] for one in told} <= {"t.cert", "t.site"}
+    assert ("control t.cert went silent: for 3 runs" in " ".join((table.out + table.err).split())) is alarmed
+
+
+def test_how_many_runs_make_an_alarm_is_configured(tmp_path: Path) -> None:
+    world = silent(tmp_path / "x.db", 2)
+    config = tmp_path / "posture.toml"
+    config.write_text('db = "x.db"\nsilent_runs = 2\n', "utf-8")
+
+    assert posture("runs", "--config", config, "--format", "json").document["silent_controls"]
+    assert world.path.exists()
+
+
+@pytest.mark.parametrize("value", ["0", "-1", '"many"', "true"])
+def test_a_number_of_runs_that_is_none_is_2(value: str, tmp_path: Path) -> None:
+    config = tmp_path / "posture.toml"
+    config.write_text(f"silent_runs = {value}\n", "utf-8")
+    said = posture("runs", "--config", config)
+
+    assert said.code == 2
+    assert "silent_runs" in said.err
