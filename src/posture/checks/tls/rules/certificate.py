@@ -223,7 +223,7 @@ def _host(url: str) -> str:
 # ---- key and signature
 
 
-@rule("tls.cert.key", needs=(TlsFacts,))
+@rule("tls.cert.key", needs=(TlsFacts,), version=2)
 def key(case: Case) -> Verdict:
     """CA/B BR 6.1.5, NIST SP 800-57 part 1."""
     leaf = leaf_of(case)
