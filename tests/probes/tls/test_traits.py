@@ -6,16 +6,12 @@ import asyncio
 import json
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dh
 from cryptography.hazmat.primitives.serialization import Encoding, ParameterFormat
-from cryptography.x509 import ocsp
 
 from posture.facts import TlsFacts, TlsLegacyFacts
 from posture.facts.groups import WITHDRAWN
@@ -35,7 +31,6 @@ from posture.facts.tls import (
 )
 from posture.model import Reason
 from posture.probes.tls.records import Reader
-from tests.checks.tls.pki import issue
 from tests.doors import LoopbackDoor, Place, scripted
 from tests.probes.tls.asking import (
     ADDRESS,
@@ -329,49 +324,6 @@ def test_of_one_old_version_no_fallback_is_asked() -> None:
     legacy = scripted_facts(OldServer({"TLS 1.0": [RSA_AES]}), "tls_legacy")
 
     assert told(legacy, FALLBACK_SIGNAL)[0] == "not_asked"
-
-
-# ---- staples
-
-
-def with_feature(folder: Path) -> tuple[Path, Path, Path]:
-    """Chain, key, and a file with a staple (any bytes: nginx sends what it is given) of a certificate that demands one."""
-    now = datetime.now(UTC)
-    authority = issue("Example CA", ca=True, start=now - timedelta(days=9), end=now + timedelta(days=9))
-    feature = x509.TLSFeature([x509.TLSFeatureType.status_request])
-    made = issue(NAME, authority, names=(NAME,), start=now, end=now + timedelta(days=8), extensions=(feature,))
-    chain, key = made.write(folder, authority)
-    staple = folder / "staple.der"
-    staple.write_bytes(_response(made, authority, now))
-    return chain, key, staple
-
-
-def _response(made: Any, authority: Any, now: datetime) -> bytes:
-    builder = ocsp.OCSPResponseBuilder().add_response(
-        made.cert, authority.cert, hashes.SHA256(), ocsp.OCSPCertStatus.GOOD, now, now + timedelta(days=3), None, None
-    )
-    signed = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, authority.cert).sign(authority.key, hashes.SHA256())
-    return signed.public_bytes(Encoding.DER)
-
-
-@pytest.mark.parametrize("versions", ["TLSv1.2 TLSv1.3", "TLSv1.3"])
-def test_a_staple_is_read_in_clear_and_in_a_whole_handshake(versions: str, tmp_path: Path) -> None:
-    chain, key, staple = with_feature(tmp_path)
-    settings = f"ssl_protocols {versions}; ssl_stapling on; ssl_stapling_file {staple};"
-    with nginx(tmp_path, chain, key, settings) as place:
-        facts, _, _ = ask(place)
-
-    assert told(facts, STAPLE)[0] == "accepted"
-    assert facts.staple == staple.read_bytes()
-
-
-def test_a_missing_staple_is_a_refusal(tmp_path: Path) -> None:
-    chain, key, _ = with_feature(tmp_path)
-    with nginx(tmp_path, chain, key, "ssl_protocols TLSv1.3;") as place:
-        facts, _, _ = ask(place)
-
-    assert told(facts, STAPLE)[0] == "refused"
-    assert facts.staple == b""
 
 
 # ---- politeness
