@@ -88,7 +88,9 @@ ROWS: dict[str, Row] = {
     "tls.reset_midway": Row("reset"),
     "tls.reset_after_hello": Row("malformed reset", ONLY_12),
     "tls.flaky": Row("rate_limited refused_by_target reset", busy=True),
-    "tls.flaky_but_real": Row("rate_limited reset", SERVED + CERTIFICATE + HTTPS + PAGE + NO_HSTS + NO_TXT, busy=True),
+    "tls.flaky_but_real": Row(
+        "not_recorded rate_limited reset", SERVED + CERTIFICATE + HTTPS + PAGE + NO_HSTS + NO_TXT, busy=True
+    ),
     "tls.late": Row("", SERVED + CERTIFICATE + HTTPS + PAGE + NO_HSTS + NO_TXT, busy=True),
     "tls.renegotiates_without_end": Row(
         "reset",
