@@ -71,20 +71,20 @@ def disputes_of(connection: sqlite3.Connection, until: datetime | None = None) -
     """All of them, oldest first.
 
     Args:
-        until: as they stood at that time.
+        until: as they stood then; times are whole seconds, and what was said in that very second was said after it.
     """
     if int(connection.execute("PRAGMA user_version").fetchone()[0]) < _FIRST_WITH_DISPUTES:
         return []
     steps: dict[int, list[Step]] = {}
     query = "SELECT dispute_id, at, decision, by, reason FROM dispute_step ORDER BY id"
     for number, at, decision, by, reason in connection.execute(query):
-        if until is None or moment(at) <= until:
+        if until is None or moment(at) < until:
             steps.setdefault(number, []).append(Step(moment(at), decision, by, reason))
     found = []
     for number, at, run, asset, kind, control, subject, ministry, vantage, outcome, by, reason in connection.execute(
         _ALL
     ):
-        if until is None or moment(at) <= until:
+        if until is None or moment(at) < until:
             key = AssetKey(asset, kind)
             told = tuple(steps.get(number, ()))
             found.append(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from posture.drift import FLAP_WINDOW, FLAPPING, Key
 from posture.store.looks import was_known
 from posture.store.records import Interval, RunRecord
-from posture.store.timeline import TURNS_AT_LEAST, flips, turns
+from posture.store.timeline import QUIET, TURNS_AT_LEAST, flips, turns
 
 if TYPE_CHECKING:
     from posture.store.reader import Reader
@@ -35,20 +35,25 @@ def flapping(reader: Reader, run: RunRecord, timelines: Mapping[Key, list[Interv
 
 
 def _answered_runs(reader: Reader, run: RunRecord, keys: Mapping[Key, Collection[int]]) -> dict[Key, list[int]]:
-    """The last ``FLAP_WINDOW`` runs that knew the answer to each key, newest first.
+    """The last ``FLAP_WINDOW`` runs that knew the answer to each key, newest first; fewer of what is quiet by now.
 
     Args:
         keys: with the runs that saw it change: a port that is closed is in no list of what was known.
     """
     found: dict[Key, list[int]] = {key: [] for key in keys}
-    place = {asset: bit for bit, asset in reader.bits().items()} if keys else {}
+    place = {asset: bit for bit, asset in reader.bits({key[0] for key in keys}).items()}
     pending = set(keys)
     for one in reader.until(run) if keys else ():
         looks = reader.looks(one.number)
         for key in pending:
             if one.number in keys[key] or was_known(looks, place.get(key[0], -1), key):
                 found[key].append(one.number)
-        pending = {key for key in pending if len(found[key]) < FLAP_WINDOW}
+        pending = {key for key in pending if len(found[key]) < FLAP_WINDOW and not _is_quiet(found[key], keys[key])}
         if not pending:
             break
     return found
+
+
+def _is_quiet(answered: Sequence[int], changed: Collection[int]) -> bool:
+    """Without a change in its last answers: none before them is counted."""
+    return len(answered) == QUIET and not any(run in changed for run in answered)

@@ -325,9 +325,8 @@ class Reader:
             unknown: the unknowns of that run, which are no part of the history.
             timelines: :meth:`timelines` of that run.
         """
-        bits = self.bits()
+        bits, looks = self.bits(), self.looks(run.number)
         place = {asset: bit for bit, asset in bits.items()}
-        looks = self.looks(run.number)
         known = {key: spans[-1].finding for key, spans in timelines.items() if spans[-1].until is None}
         ends = {one.number: one.end for one in self.until(run)}
         return Judged(
