@@ -35,7 +35,16 @@ from posture.checks import Declared, Reference, catalogue
 from posture.facts import Facts, HttpFacts, PortsFacts, SecurityTxtFacts, TlsFacts, TlsLegacyFacts
 from posture.facts.http import Hop
 from posture.facts.service import PortAnswer
-from posture.facts.tls import VersionAnswer
+from posture.facts.tls import (
+    COMPRESSION,
+    EXTENDED_MASTER_SECRET,
+    FALLBACK_SIGNAL,
+    HYBRID_GROUPS,
+    OLD_HASHES,
+    WITHDRAWN_CURVES,
+    Trait,
+    VersionAnswer,
+)
 from posture.judge import Docket, judge
 from posture.model import Answer, AssetKey, Finding, Observed, Outcome, Reason, Unobserved, endpoint
 from posture.policy import DEFAULT, load_policy
@@ -53,6 +62,18 @@ POLICY = load_policy(DEFAULT)
 # Without these every server has exactly 40 findings: its two addresses have each their own.
 CONTROLS = tuple(name for name in POLICY.controls if name not in ("svc.db.sql", "svc.db.unauth"))
 LETTER = "lc-2026-001"
+# What a sound server tells beside versions and suites.
+SOUND_TLS = (
+    Trait(EXTENDED_MASTER_SECRET, "accepted"),
+    Trait(HYBRID_GROUPS, "accepted", "", ("X25519MLKEM768",)),
+    Trait(WITHDRAWN_CURVES, "refused", "handshake_failure", complete=True),
+)
+SOUND_LEGACY = (
+    Trait(COMPRESSION, "refused"),
+    Trait(FALLBACK_SIGNAL, "accepted", "inappropriate_fallback"),
+    Trait(OLD_HASHES, "refused", "handshake_failure", complete=True),
+)
+
 MODERN = ("TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384")
 
 # Of the one server that is judged for all of its kind; others get their own.
@@ -140,8 +161,8 @@ def server(name: str, v4: str, v6: str, traits: int) -> dict[Question, Facts]:
         there = (80, 443, 8080) if traits & OPEN_PORT and address == v4 else (80, 443)
         ports = tuple(PortAnswer(port, "open" if port in there else "closed") for port in SWEEP_PORTS)
         told |= {
-            ("tls", https): TlsFacts(name, "", versions, chain),
-            ("tls_legacy", https): TlsLegacyFacts(name, "", refused),
+            ("tls", https): TlsFacts(name, "", versions, chain, traits=SOUND_TLS),
+            ("tls_legacy", https): TlsLegacyFacts(name, "", refused, traits=SOUND_LEGACY),
             ("http", https): HttpFacts("https", (secure,), "final", "trusted"),
             ("http", http): HttpFacts("http", (plain, secure), "final", "trusted"),
             ("ports", address): PortsFacts(address, ports, alive=True),

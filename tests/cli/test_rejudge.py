@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from posture.policy import load_policy
+from posture.policy import DEFAULT, load_policy
 from posture.store import Store
 from tests.cli.conftest import Scanned
 
 PORTAL = "portal.finance.gov.example"
-SHIPPED = "oecs-baseline/2026.1"
+SHIPPED = DEFAULT
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def test_compare_over_everything(copy: Scanned, strict: Path) -> None:
 def test_compare_two_recorded_judgements(copy: Scanned, strict: Path) -> None:
     said = copy.ask("rejudge", "--compare", "recorded", "recorded:oecs-baseline/strict")
     assert said.code == 2
-    assert "Recorded are: oecs-baseline/2026.1" in said.err
+    assert f"Recorded are: {DEFAULT}" in said.err
     copy.ask("rejudge", "--policy", strict)
     document = copy.ask(
         "rejudge", "--compare", "recorded", "recorded:oecs-baseline/strict", "--format", "json"

@@ -18,7 +18,7 @@ from posture.corpus import TERMS, read_corpus, verdict_lines, write_corpus
 from posture.errors import UsageError
 from posture.facts import SpfFacts
 from posture.model import Outcome, Verdict
-from posture.policy import load_policy
+from posture.policy import DEFAULT, load_policy
 from posture.store import Store
 from tests.cli.line import posture
 from tests.corpus.record import FOLDER, UPDATE, expected, verdicts
@@ -90,9 +90,7 @@ def strict(folder: Path) -> Path:
 
 
 def test_two_policies_are_compared_over_the_corpus(tmp_path: Path) -> None:
-    said = posture(
-        "rejudge", "--facts", FOLDER, "--compare", "oecs-baseline/2026.1", strict(tmp_path), "--format", "json"
-    )
+    said = posture("rejudge", "--facts", FOLDER, "--compare", DEFAULT, strict(tmp_path), "--format", "json")
     assert said.code == 0, said.err
     document = said.document
     assert document["over"] == {"kind": "facts", "name": str(FOLDER), "assets": len(ANSWERS)}
@@ -103,7 +101,7 @@ def test_two_policies_are_compared_over_the_corpus(tmp_path: Path) -> None:
 
 
 def test_the_same_policy_moves_nothing() -> None:
-    said = posture("rejudge", "--facts", FOLDER, "--compare", "oecs-baseline/2026.1", "oecs-baseline/2026.1")
+    said = posture("rejudge", "--facts", FOLDER, "--compare", DEFAULT, DEFAULT)
     assert (said.code, said.err) == (0, "")
     assert "no verdict moves" in said.out
 
@@ -153,7 +151,7 @@ def test_a_file_that_is_none_of_a_corpus_is_named(tmp_path: Path, name: str, con
 
 
 def test_a_folder_without_a_corpus(tmp_path: Path) -> None:
-    said = posture("rejudge", "--facts", tmp_path, "--compare", "oecs-baseline/2026.1", "oecs-baseline/2026.1")
+    said = posture("rejudge", "--facts", tmp_path, "--compare", DEFAULT, DEFAULT)
     assert (said.code, said.out) == (2, "")
     assert "Name a folder with a recorded corpus" in said.err
 
@@ -166,8 +164,8 @@ def test_a_folder_without_a_corpus(tmp_path: Path) -> None:
         (("--facts", "x", "--compare", "a", "b", "--ministry", "finance"), "--facts"),
         (("--compare", "a", "b", "--policy", "c"), "Leave --policy out"),
         (("--run", "latest", "--all"), "--run and --all"),
-        (("--facts", "x", "--compare", "recorded", "oecs-baseline/2026.1"), "Name two policies"),
-        (("--facts", "x", "--compare", "none.toml", "oecs-baseline/2026.1"), "no policy"),
+        (("--facts", "x", "--compare", "recorded", DEFAULT), "Name two policies"),
+        (("--facts", "x", "--compare", "none.toml", DEFAULT), "no policy"),
     ],
 )
 def test_options_that_do_not_go_together(words: tuple[Any, ...], says: str) -> None:

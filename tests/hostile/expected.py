@@ -42,24 +42,28 @@ CLOSED_PORTS = (
     "svc.db.unauth=pass "
 )
 # OpenSSL behind it answered every hello, by choice or by alert.
+OF_TLS12 = (
+    "tls.cipher.cbc=warn tls.kex.dh_group=pass tls.kex.curves=pass tls.kex.hash=warn tls.kex.hash=pass tls.ems=pass "
+    "tls.compression=pass "
+)
 SERVED = (
     "tls.protocol.ssl=pass tls.protocol.legacy=pass tls.protocol.tls13=pass tls.cipher.insecure=pass "
-    "tls.cipher.forward_secrecy=pass "
-)
+    "tls.cipher.forward_secrecy=pass tls.kex.pq_hybrid=warn tls.kex.pq_hybrid=pass "
+) + OF_TLS12
 CERTIFICATE = (
     "tls.cert.expiry=pass tls.cert.trust=pass tls.cert.chain=pass tls.cert.hostname=pass tls.cert.key=pass "
-    "tls.cert.sigalg=pass "
+    "tls.cert.sigalg=pass tls.cert.lifetime=fail tls.cert.must_staple=pass "
 )
-# The certificate itself is in order: dates, key and signature.
-SOUND = "tls.cert.expiry=pass tls.cert.key=pass tls.cert.sigalg=pass "
+# The certificate itself is in order: dates, key and signature. It lives longer than an authority would allow.
+SOUND = "tls.cert.expiry=pass tls.cert.key=pass tls.cert.sigalg=pass tls.cert.lifetime=fail tls.cert.must_staple=pass "
 HTTPS = "tls.https.available=pass "
 # A whole answer without any of the headers, or the file, that we look for.
 PAGE = "web.header.basic=fail "
 NO_HSTS = "tls.hsts.policy=fail "
 NO_TXT = "web.securitytxt=fail "
 CLEAR = "tls.https.redirect=fail "
-# A ServerHello of TLS 1.2 to a hello that offered TLS 1.3.
-ONLY_12 = "tls.protocol.tls13=warn "
+# A ServerHello of TLS 1.2, without any extension, to a hello that offered TLS 1.3.
+ONLY_12 = "tls.protocol.tls13=warn tls.ems=fail "
 GREETED = "mail.mx.valid=pass "
 
 # What holds for all of a kind, whatever the one server does. The TLS in front of a hostile web server is a good one.
@@ -84,13 +88,16 @@ ROWS: dict[str, Row] = {
     "tls.reset_midway": Row("reset"),
     "tls.reset_after_hello": Row("malformed reset", ONLY_12),
     "tls.flaky": Row("rate_limited refused_by_target reset", busy=True),
-    "tls.flaky_but_real": Row("rate_limited reset", SERVED + CERTIFICATE + HTTPS + PAGE + NO_HSTS + NO_TXT, busy=True),
+    "tls.flaky_but_real": Row(
+        "not_recorded rate_limited reset", SERVED + CERTIFICATE + HTTPS + PAGE + NO_HSTS + NO_TXT, busy=True
+    ),
     "tls.late": Row("", SERVED + CERTIFICATE + HTTPS + PAGE + NO_HSTS + NO_TXT, busy=True),
     "tls.renegotiates_without_end": Row(
         "reset",
         CERTIFICATE
         + HTTPS
         + ONLY_12
+        + OF_TLS12
         + "tls.cipher.forward_secrecy=pass tls.cipher.insecure=pass tls.protocol.legacy=pass tls.protocol.ssl=pass",
         busy=True,
     ),
@@ -119,7 +126,7 @@ ROWS: dict[str, Row] = {
     "tls.hello_twice": Row("malformed", ONLY_12),
     "tls.never_accepts": Row("timeout"),
     # certificates and chains
-    "cert.ten_thousand_names": Row("malformed", SERVED),
+    "cert.ten_thousand_names": Row("malformed truncated", SERVED),
     "cert.a_thousand_names": Row("", SERVED + CERTIFICATE + HTTPS + PAGE + NO_HSTS + NO_TXT),
     "cert.no_names": Row(
         "",
@@ -130,7 +137,7 @@ ROWS: dict[str, Row] = {
     "cert.not_yet_valid": Row(
         "",
         SERVED + HTTPS + PAGE + NO_TXT + "tls.cert.chain=pass tls.cert.expiry=fail tls.cert.hostname=pass "
-        "tls.cert.key=pass tls.cert.sigalg=pass tls.cert.trust=pass",
+        "tls.cert.key=pass tls.cert.sigalg=pass tls.cert.trust=pass tls.cert.lifetime=fail tls.cert.must_staple=pass",
     ),
     "cert.nul_in_name": Row(
         "",

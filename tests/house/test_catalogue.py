@@ -29,6 +29,9 @@ def cases() -> Iterator[tuple[str, object]]:
             yield row[0], row[-1]
 
 
+# Whoever changes a published baseline changes judgements that were made: publish a new one instead.
+FIRST_BASELINE = "34d81fa2ae684a5f8bbf936ba6b0a3f04fb0176d33c66a6e030d2ee84878b85b"
+
 TESTED: dict[str, set[object]] = defaultdict(set)
 for _control, _expected in cases():
     TESTED[_control].add(_expected)
@@ -40,6 +43,14 @@ def test_every_family_contributes() -> None:
 
 def test_the_baseline_scores_exactly_the_built_controls() -> None:
     assert set(load_policy().controls) == set(catalogue())
+
+
+def test_an_older_baseline_stays_as_it_was_published_and_its_controls_are_still_built() -> None:
+    first = load_policy("oecs-baseline/2026.1")
+
+    assert first.digest == FIRST_BASELINE
+    assert set(first.controls) < set(catalogue())
+    assert set(first.thresholds.items()) <= set(load_policy().thresholds.items())
 
 
 def test_probes_record_every_facts_type_once() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from posture.inventory.records import Asset, Authorisation, Inventory, Ministry, Operator, State
 from posture.model import Kind, ProbeClass, Severity
-from posture.policy import load_policy
+from posture.policy import DEFAULT, load_policy
 from posture.report import ControlText, Report, assemble
 from posture.scanned import scanned
 
@@ -139,7 +139,7 @@ RUN = {
     "started_at": "2026-11-23T21:00:00Z",
     "ended_at": "2026-11-23T21:04:31Z",
     "state": "complete",
-    "policy": "oecs-baseline/2026.1",
+    "policy": DEFAULT,
     "vantage": "local",
     "tool": "posture 0.1.0",
 }

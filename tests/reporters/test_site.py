@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from posture.errors import UsageError
+from posture.policy import DEFAULT
 from posture.reporters import write_site
 from tests.reporters import sample
 from tests.reporters.hostile import PAYLOADS
@@ -143,7 +144,7 @@ def test_nothing_is_loaded_from_anywhere_and_nothing_runs(site: dict[str, Parsed
 def test_every_page_says_how_it_may_be_shared_and_where_it_comes_from(site: dict[str, Parsed]) -> None:
     for page in site.values():
         assert page.words.count("TLP:AMBER+STRICT") >= 3  # title, top and foot
-        for fact in (sample.RUN["id"], "posture 0.1.0", "oecs-baseline/2026.1", "17:04 (21:04 UTC)"):
+        for fact in (sample.RUN["id"], "posture 0.1.0", DEFAULT, "17:04 (21:04 UTC)"):
             assert fact in page.words
 
 

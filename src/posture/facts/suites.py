@@ -37,6 +37,11 @@ class Suite:
         return self.exchange in ("RSA", "DH", "DHE", "ECDH", "ECDHE") and self.authentication in ("RSA", "DSS", "ECDSA")
 
     @property
+    def aead(self) -> bool:
+        """Whether it encrypts and authenticates in one (GCM, CCM, ChaCha20-Poly1305): RFC 9325 section 4.2."""
+        return self.family == TLS13 or any(word in self.name for word in ("GCM", "CCM", "POLY1305"))
+
+    @property
     def forward_secret(self) -> bool:
         """Whether a stolen server key leaves recorded traffic closed (RFC 9325 section 4.1)."""
         return self.family == TLS13 or self.exchange in ("DHE", "ECDHE")

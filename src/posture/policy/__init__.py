@@ -14,7 +14,7 @@ from typing import Any
 
 from posture.errors import PolicyError
 
-DEFAULT = "oecs-baseline/2026.1"
+DEFAULT = "oecs-baseline/2026.2"
 
 
 @dataclass(frozen=True, slots=True)

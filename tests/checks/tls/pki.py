@@ -53,8 +53,9 @@ def issue(
     key: Any = None,
     algorithm: Any = None,
     usage: Any = None,
+    extensions: tuple[x509.ExtensionType, ...] = (),
 ) -> Pair:
-    """A certificate for ``name``; self-signed without ``by``. ``names`` are its subjectAltNames."""
+    """A certificate for ``name``; self-signed without ``by``. ``names`` are its subjectAltNames, ``extensions`` more."""
     key = key or ec.generate_private_key(ec.SECP256R1())
     signer = by.key if by else key
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -72,6 +73,8 @@ def issue(
         builder = builder.add_extension(x509.SubjectAlternativeName([_general(one) for one in names]), critical=False)
     if usage:
         builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
     plain = isinstance(signer, ed25519.Ed25519PrivateKey)
     return Pair(builder.sign(signer, None if plain else algorithm or hashes.SHA256()), key)
 

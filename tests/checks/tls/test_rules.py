@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from posture.checks import Case, Declared, Missing, Reference
-from posture.checks.tls.rules.certificate import CERTIFICATE_RULES
-from posture.checks.tls.rules.cipher import CIPHER_RULES
-from posture.checks.tls.rules.protocol import PROTOCOL_RULES
-from posture.facts import HttpFacts, TlsFacts, TlsLegacyFacts
+from posture.checks import Missing, Reference
+from posture.facts import HttpFacts, TlsFacts
 from posture.facts.http import Hop
-from posture.facts.tls import ACCEPTED, REFUSED, UNCLEAR, VersionAnswer
-from posture.model import Answer, Observed, Reason, Severity, Unobserved, Verdict
-from posture.policy import load_policy
+from posture.model import Reason, Severity, Unobserved
 from tests.checks.tls.pki import (
     AT,
     CLIENT_ONLY,
@@ -34,74 +29,30 @@ from tests.checks.tls.pki import (
     issue,
     weakly_signed,
 )
+from tests.checks.tls.seen import (
+    MX,
+    NAME,
+    RULES,
+    SECRET,
+    STATIC,
+    Seen,
+    case_of,
+    chain,
+    incomplete,
+    judge,
+    legacy,
+    tls,
+    unseen,
+)
 from tests.lab import need
 
-NAME = "www.gov.example"
-WEB = "192.0.2.7:443/tcp"
-MX = "mx:mail.gov.example:25"
-RULES = {rule.control: rule for rule in (*PROTOCOL_RULES, *CIPHER_RULES, *CERTIFICATE_RULES)}
-POLICY = load_policy()
-ROOTS = Reference(ROOT.pem, "sha256:test")
-SECRET, STATIC = "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_RSA_WITH_AES_128_GCM_SHA256"
 FINITE = "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256"
 RC4, TRIPLE = "TLS_RSA_WITH_RC4_128_SHA", "TLS_RSA_WITH_3DES_EDE_CBC_SHA"
 ANONYMOUS = "TLS_DH_anon_WITH_AES_128_CBC_SHA"
 
-Seen = dict[str, Any]
-
-
-def versions(**answers: Any) -> tuple[VersionAnswer, ...]:
-    """``tls12="closed"`` etc.; a tuple of suites means accepted and complete, "timeout" unclear, anything else refused."""
-    found = []
-    for key, said in answers.items():
-        version = f"{key[:3].upper()} {key[3]}.{key[4]}"
-        if isinstance(said, tuple):
-            found.append(VersionAnswer(version, ACCEPTED, "", said, complete=True))
-        elif said in ("timeout", "reset"):
-            found.append(VersionAnswer(version, UNCLEAR, said))
-        else:
-            found.append(VersionAnswer(version, REFUSED, said, (), complete=True))
-    return tuple(found)
-
-
-def tls(**answers: Any) -> Seen:
-    base = {
-        "tls10": "protocol_version",
-        "tls11": "protocol_version",
-        "tls12": (SECRET,),
-        "tls13": ("TLS_AES_128_GCM_SHA256",),
-    }
-    return {"tls": TlsFacts(NAME, "", versions(**{**base, **answers}))}
-
-
-def legacy(preferred: str = "", **answers: Any) -> Seen:
-    base = {"ssl20": "closed", "ssl30": "handshake_failure"}
-    base |= {"tls10": "protocol_version", "tls11": "protocol_version", "tls12": "handshake_failure"}
-    return {"tls_legacy": TlsLegacyFacts(NAME, "", versions(**{**base, **answers}), preferred)}
-
-
-def chain(*pairs: Pair | bytes) -> Seen:
-    sent = tuple(one if isinstance(one, bytes) else one.der for one in pairs)
-    return {"tls": replace(tls()["tls"], chain=sent)}
-
 
 def redirect(to: str) -> Seen:
     return {"http": HttpFacts("http", (Hop(f"http://{NAME}/", 301, (("location", to),)),), "final")}
-
-
-def unseen(kind: str, reason: Reason) -> Seen:
-    return {kind: Unobserved(reason, AT)}
-
-
-def incomplete(seen: Seen, version: str) -> Seen:
-    """The same facts with the elimination of one version not ended."""
-    return {
-        kind: replace(
-            facts,
-            versions=tuple(replace(one, complete=one.complete and one.version != version) for one in facts.versions),
-        )
-        for kind, facts in seen.items()
-    }
 
 
 def leaf(**how: Any) -> Pair:
@@ -177,13 +128,25 @@ CIPHER_CASES: list[tuple[Any, ...]] = [
     ("tls.cipher.insecure", "RC4", legacy(tls12=(RC4,)), {}, "BROKEN_SUITES_ACCEPTED"),
     ("tls.cipher.insecure", "only in SSL 3.0", legacy(ssl30=(RC4,)), {}, "BROKEN_SUITES_ACCEPTED"),
     ("tls.cipher.insecure", "RC4 and a reset", legacy(tls10="reset", tls12=(RC4,)), {}, "BROKEN_SUITES_ACCEPTED"),
-    ("tls.cipher.insecure", "3DES on the web", legacy(SECRET, tls12=(TRIPLE,)), {}, "BROKEN_SUITES_ACCEPTED"),
-    ("tls.cipher.insecure", "3DES last on MX", legacy(SECRET, tls12=(TRIPLE,)), ON_MX, "TRIPLE_DES_LAST_ON_MX"),
-    ("tls.cipher.insecure", "3DES first on MX", legacy(TRIPLE, tls12=(TRIPLE,)), ON_MX, "BROKEN_SUITES_ACCEPTED"),
+    ("tls.cipher.insecure", "3DES on the web", legacy(preferred=SECRET, tls12=(TRIPLE,)), {}, "BROKEN_SUITES_ACCEPTED"),
+    (
+        "tls.cipher.insecure",
+        "3DES last on MX",
+        legacy(preferred=SECRET, tls12=(TRIPLE,)),
+        ON_MX,
+        "TRIPLE_DES_LAST_ON_MX",
+    ),
+    (
+        "tls.cipher.insecure",
+        "3DES first on MX",
+        legacy(preferred=TRIPLE, tls12=(TRIPLE,)),
+        ON_MX,
+        "BROKEN_SUITES_ACCEPTED",
+    ),
     (
         "tls.cipher.insecure",
         "3DES and more",
-        incomplete(legacy(SECRET, tls12=(TRIPLE,)), "TLS 1.2"),
+        incomplete(legacy(preferred=SECRET, tls12=(TRIPLE,)), "TLS 1.2"),
         ON_MX,
         "BROKEN_SUITES_ACCEPTED",
     ),
@@ -342,21 +305,6 @@ CASES: list[tuple[Any, ...]] = [
     ("tls.cert.sigalg", "SHA-1, made by openssl", {}, {}, "SIGNATURE_BROKEN"),
 ]
 TABLE = [row for row in CASES if row[-1] != "SIGNATURE_BROKEN"]
-
-
-def case_of(seen: Seen, how: dict[str, Any], at: datetime = AT) -> Case:
-    subject = how.get("subject", WEB)
-    answers: dict[tuple[str, str], Answer] = {
-        (kind, subject): facts if isinstance(facts, Unobserved) else Observed(facts, AT) for kind, facts in seen.items()
-    }
-    asset = Declared(how.get("name", NAME), how.get("kind", "host"), internal=how.get("internal", False))
-    return Case(asset, subject, answers, POLICY, at, how.get("reference", ROOTS))
-
-
-def judge(control: str, seen: Seen, how: dict[str, Any] | None = None, at: datetime = AT) -> Verdict:
-    verdict = RULES[control].judge(case_of(seen, how or {}, at))
-    assert isinstance(verdict, Verdict)
-    return verdict
 
 
 @pytest.mark.parametrize(

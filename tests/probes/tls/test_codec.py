@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from posture.facts.suites import SSL2, TLS13, suites
 from posture.probes.tls import hello as codec
 from posture.probes.tls import suites as offers
+from posture.probes.tls.flight import Exchange, certificate_status, key_exchange
 from posture.probes.tls.hello import FULL, LEAN, Question, certificate_chain, client_hello, server_hello, sni
 from posture.probes.tls.records import ALERT, HANDSHAKE, CodecError, Flight, Message, Reader, message, record, vector
 from tests.lab import need
@@ -96,6 +97,87 @@ def test_old_versions_are_offered_as_the_newest() -> None:
     assert hello_of(Question(("TLS 1.1",), ALL))[0] == 0x0302
 
 
+def test_a_question_about_groups_and_signatures_offers_those_and_nothing_else() -> None:
+    question = Question(("TLS 1.2",), ALL, groups=(0x0015,), signatures=(0x0201, 0x0203), fallback=True)
+
+    for shape in (FULL, LEAN):
+        _, chosen, extensions = hello_of(question, shape)
+        assert extensions[10] == b"\x00\x02\x00\x15"
+        assert extensions[13] == b"\x00\x04\x02\x01\x02\x03"
+        assert len(extensions[50]) > 20, "certificates may be signed as ever"
+        assert chosen[-1] == 0x5600
+
+
+@pytest.mark.parametrize("shape", [FULL, LEAN])
+def test_a_question_about_hybrids_sends_no_key(shape: codec.Shape) -> None:
+    _, _, extensions = hello_of(Question(("TLS 1.3",), offers.tls13(), groups=(0x11EC, 0x11EB, 0x11ED)), shape)
+
+    assert extensions[10] == b"\x00\x06\x11\xec\x11\xeb\x11\xed"
+    assert extensions[51] == b"\x00\x00"
+
+
+@pytest.mark.parametrize(("shape", "offered"), [(FULL, b"\x01\x00"), (LEAN, b"\x00")])
+def test_compression_is_offered_in_the_full_shape_only(shape: codec.Shape, offered: bytes) -> None:
+    flight = Flight()
+    flight.feed(client_hello(Question(("TLS 1.2",), ALL, compressions=(1, 0)), shape, RANDOM))
+    body = Reader(flight.messages[0].body)
+    body.take(34)
+    body.vector(1)
+    body.vector(2)
+
+    assert body.vector(1).take_all() == offered
+
+
+def test_old_hellos_leave_out_finite_field_groups_and_ask_for_a_staple_and_timestamps() -> None:
+    _, _, extensions = hello_of(Question(("TLS 1.2",), ALL))
+
+    groups = Reader(extensions[10]).vector(2)
+    assert not {0x0100, 0x0101, 0x11EC} & {groups.number(2) for _ in range(len(groups) // 2)}
+    assert extensions[5] == b"\x01\x00\x00\x00\x00"
+    assert extensions[18] == b""
+
+
+def test_the_parameters_of_a_finite_field_exchange_are_read_without_leading_zeros() -> None:
+    body = (
+        vector(2, b"\0\0\xfb" + b"p" * 127) + vector(2, b"\2") + vector(2, b"y" * 128) + b"\x04\x01" + vector(2, b"s")
+    )
+
+    said = key_exchange(Message(12, body), "DHE", signed=True)
+
+    assert said == Exchange(0, b"\xfb" + b"p" * 127, b"\2", 0x0401)
+    assert key_exchange(Message(12, body), "DHE", signed=False).signature == 0
+
+
+def test_the_curve_of_an_elliptic_exchange_is_read() -> None:
+    body = b"\3\0\x17" + vector(1, b"\4" + b"k" * 64) + b"\x02\x03" + vector(2, b"s")
+
+    assert key_exchange(Message(12, body), "ECDHE", signed=True) == Exchange(0x17, signature=0x0203)
+    with pytest.raises(CodecError):
+        key_exchange(Message(12, b"\1" + body[1:]), "ECDHE", signed=True)
+
+
+@pytest.mark.parametrize("prime", [b"", b"\0\0", b"p" * 2049])
+def test_a_prime_of_an_impossible_length_is_no_answer(prime: bytes) -> None:
+    with pytest.raises(CodecError):
+        key_exchange(Message(12, vector(2, prime) + vector(2, b"\2") + vector(2, b"y")), "DHE", signed=False)
+
+
+def test_a_staple_is_read_and_one_too_long_is_dropped() -> None:
+    assert certificate_status(Message(22, b"\1" + vector(3, b"DER"))) == b"DER"
+    assert certificate_status(Message(22, b"\1" + vector(3, bytes(20_001)))) == b""
+
+
+@given(st.integers(0, 255), st.binary(max_size=300), st.sampled_from(["DHE", "ECDHE", "DH", "ECDH"]), st.booleans())
+def test_any_body_is_an_exchange_or_a_status_or_a_codec_error(
+    kind: int, body: bytes, exchange: str, sign: bool
+) -> None:
+    for number in (kind, 12, 22):
+        with contextlib.suppress(CodecError):
+            key_exchange(Message(number, body), exchange, signed=sign)
+        with contextlib.suppress(CodecError):
+            certificate_status(Message(number, body))
+
+
 @given(st.lists(st.binary(max_size=400), max_size=6))
 def test_any_bytes_are_records_or_a_codec_error(pieces: list[bytes]) -> None:
     flight = Flight()
@@ -140,7 +222,27 @@ def test_a_hello_retry_request_is_tls13() -> None:
     retry = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
     body = b"\x03\x03" + retry + b"\x00\x13\x01\x00" + vector(2, extension)
 
-    assert server_hello(Message(2, body)) == codec.ServerHello("TLS 1.3", 0x1301, retry=True)
+    said = server_hello(Message(2, body))
+
+    assert (said.version, said.suite, said.retry, said.group) == ("TLS 1.3", 0x1301, True, 0)
+
+
+@pytest.mark.parametrize(("share", "group"), [(b"\x11\xec", 0x11EC), (b"\x00\x1d" + vector(2, b"k" * 32), 0x001D)])
+def test_the_group_of_tls13_is_read_from_a_retry_and_from_a_choice(share: bytes, group: int) -> None:
+    extensions = b"\x00\x2b\x00\x02\x03\x04" + b"\x00\x33" + vector(2, share)
+    body = b"\x03\x03" + RANDOM[:32] + b"\x00\x13\x01\x00" + vector(2, extensions)
+
+    assert server_hello(Message(2, body)).group == group
+
+
+def test_what_a_server_echoes_is_kept_by_number() -> None:
+    coded = b"\xff\x01\x00\x01\x00" + b"\x00\x17\x00\x00" + b"\x00\x17\x00\x01x"
+    body = b"\x03\x03" + RANDOM[:32] + b"\x00\xc0\x2f\x01" + vector(2, coded)
+
+    said = server_hello(Message(2, body))
+
+    assert said.extensions == {0xFF01: b"\0", 23: b""}
+    assert said.compression == 1
 
 
 def test_a_warning_may_precede_the_server_hello() -> None:

@@ -45,7 +45,7 @@ def test_a_modern_site_takes_few_connections(tmp_path: Path, rsa_files: Files) -
     with nginx(tmp_path, *rsa_files, INTERMEDIATE) as place:
         facts, legacy, connections = ask(place)
 
-    assert connections <= 25
+    assert connections <= 20
     assert facts.accepted == ("TLS 1.2", "TLS 1.3")
     assert names(facts, "TLS 1.2") == MODERN
     assert names(facts, "TLS 1.3") == TLS13_SUITES
@@ -129,7 +129,9 @@ def test_a_long_list_of_suites_costs_few_connections_and_still_decides_on_forwar
 
     answer = facts.version("TLS 1.2")
     assert answer is not None
-    assert (len(answer.suites), answer.complete, answer.exchange_complete) == (8, False, True)
+    assert (answer.complete, answer.exchange_complete) == (False, True)
+    assert len(answer.suites) <= 5
+    assert any("CBC" in name for name in answer.suites), "one suite that is not AEAD is looked for"
     assert connections <= 25
 
 
@@ -137,8 +139,21 @@ def test_of_a_long_list_the_suites_without_ecdhe_are_found(rsa_files: Files) -> 
     with openssl_server(*rsa_files, "-cipher", "HIGH:!aNULL:!MD5") as place:
         facts, _, connections = ask(place)
 
-    assert {"TLS_RSA_WITH_AES_256_GCM_SHA384", "TLS_RSA_WITH_AES_128_GCM_SHA256"} & names(facts, "TLS 1.2")
+    assert any(name.startswith("TLS_RSA_WITH_") for name in names(facts, "TLS 1.2"))
     assert connections <= 25
+
+
+def test_of_a_long_list_with_the_worst_first_every_kind_is_found(rsa_files: Files) -> None:
+    static = "AES128-SHA:AES256-SHA:AES128-SHA256:AES256-SHA256:AES128-GCM-SHA256"
+    better = "DHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256"
+    with openssl_server(*rsa_files, "-tls1_2", "-serverpref", "-cipher", f"{static}:{better}") as place:
+        facts, _, _ = ask(place)
+
+    answer = facts.version("TLS 1.2")
+    assert answer is not None
+    assert (answer.complete, answer.exchange_complete) == (False, True)
+    assert {"TLS_DHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"} < set(answer.suites)
+    assert facts.finite_fields
 
 
 def test_null_and_anonymous_suites_of_a_real_server_are_found(rsa_files: Files) -> None:

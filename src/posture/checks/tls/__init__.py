@@ -5,7 +5,18 @@ from __future__ import annotations
 from posture.checks.rule import Rule
 from posture.checks.tls.rules.certificate import CERTIFICATE_RULES
 from posture.checks.tls.rules.cipher import CIPHER_RULES
+from posture.checks.tls.rules.exchange import EXCHANGE_RULES
+from posture.checks.tls.rules.extension import EXTENSION_RULES
 from posture.checks.tls.rules.https import HTTPS_RULES
+from posture.checks.tls.rules.issuance import ISSUANCE_RULES
 from posture.checks.tls.rules.protocol import PROTOCOL_RULES
 
-RULES: tuple[Rule, ...] = (*HTTPS_RULES, *PROTOCOL_RULES, *CIPHER_RULES, *CERTIFICATE_RULES)
+RULES: tuple[Rule, ...] = (
+    *HTTPS_RULES,
+    *PROTOCOL_RULES,
+    *CIPHER_RULES,
+    *EXCHANGE_RULES,
+    *EXTENSION_RULES,
+    *CERTIFICATE_RULES,
+    *ISSUANCE_RULES,
+)

@@ -20,7 +20,7 @@ from OpenSSL import crypto
 
 _MAX_SIGNATURE_CHECKS = 64
 # What reading a certificate of anybody's may end with, as tested byte by byte.
-_UNREADABLE = (
+UNREADABLE = (
     ValueError,
     TypeError,
     KeyError,  # a kind of string that does not exist
@@ -49,7 +49,7 @@ def certificate(der: bytes) -> x509.Certificate:
             _ = read.subject, read.issuer, read.not_valid_before_utc, read.not_valid_after_utc
             _no_doubles(read)
             return read
-    except _UNREADABLE as fault:
+    except UNREADABLE as fault:
         raise Malformed(str(fault)) from fault
 
 
@@ -59,7 +59,7 @@ def _no_doubles(cert: x509.Certificate) -> None:
         _ = cert.extensions
     except x509.DuplicateExtension:
         raise
-    except _UNREADABLE:
+    except UNREADABLE:
         return  # an odd extension is the business of whoever needs it
 
 
@@ -196,7 +196,7 @@ def _for_servers(leaf: x509.Certificate) -> bool:
         usage = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound:
         return True
-    except _UNREADABLE:
+    except UNREADABLE:
         return False
     return ExtendedKeyUsageOID.SERVER_AUTH in usage or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in usage
 
@@ -215,7 +215,7 @@ def names(cert: x509.Certificate) -> Names:
         value = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return Names((), ())
-    except _UNREADABLE as fault:
+    except UNREADABLE as fault:
         raise Malformed(str(fault)) from fault
     return Names(
         tuple(name.lower() for name in value.get_values_for_type(x509.DNSName)),
@@ -232,6 +232,35 @@ def matches(found: Names, name: str) -> bool:
     wanted = name.lower().rstrip(".")
     _, _, parent = wanted.partition(".")
     return wanted in found.dns or bool("." in parent and f"*.{parent}" in found.dns)
+
+
+def timestamp_logs(cert: x509.Certificate, handshake: bytes) -> frozenset[bytes]:
+    """Identities of the logs that signed a timestamp: embedded in a certificate, or in the list of a handshake.
+
+    Raises:
+        Malformed: the extension cannot be read. A list of the handshake that cannot be read holds none.
+    """
+    try:
+        embedded = cert.extensions.get_extension_for_class(x509.PrecertificateSignedCertificateTimestamps).value
+        found = {one.log_id for one in embedded}
+    except x509.ExtensionNotFound:
+        found = set()
+    except UNREADABLE as fault:
+        raise Malformed(str(fault)) from fault
+    return frozenset(found | _listed_logs(handshake))
+
+
+def _listed_logs(coded: bytes) -> set[bytes]:
+    """A SignedCertificateTimestampList (RFC 6962 section 3.3): lengths of two octets; a version octet before each log's id."""
+    found: set[bytes] = set()
+    at = 2
+    while at + 2 <= len(coded):
+        length = int.from_bytes(coded[at : at + 2])
+        one = coded[at + 2 : at + 2 + length]
+        if len(one) == length and length >= 33 and one[0] == 0:
+            found.add(one[1:33])
+        at += 2 + length
+    return found
 
 
 def name_of(cert: x509.Certificate) -> str:

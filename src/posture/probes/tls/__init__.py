@@ -5,7 +5,8 @@ from __future__ import annotations
 from posture.facts import TlsFacts, TlsLegacyFacts
 from posture.model import ProbeClass
 from posture.probes.base import Probe
-from posture.probes.tls.prober import observe_legacy, observe_tls
+from posture.probes.tls.legacy import observe_legacy
+from posture.probes.tls.prober import observe_tls
 
 PROBES: tuple[Probe, ...] = (
     Probe("tls", TlsFacts, ProbeClass.CLIENT, observe_tls),

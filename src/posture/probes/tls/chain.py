@@ -5,10 +5,13 @@ Nothing is verified here and nothing is said over the session; judging the chain
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from OpenSSL import SSL, crypto
 
 from posture.model import NotSeen, Reason
 from posture.probes.base import Stream
+from posture.probes.tls.flight import MAX_STAPLE_BYTES
 from posture.probes.tls.hello import Chain, capped
 
 _MAX_HANDSHAKE_BYTES = 262_144
@@ -16,18 +19,19 @@ _OP_LEGACY_SERVER_CONNECT = 0x4  # servers without RFC 5746 secure renegotiation
 
 
 async def handshake_chain(stream: Stream, server_name: str) -> Chain:
-    """The chain that the server shows in a whole handshake of any version.
+    """The chain that the server shows in a whole handshake of any version, and its staple.
 
     Raises:
         NotSeen: MALFORMED or REFUSED_BY_TARGET (the handshake failed), TRUNCATED, or what the stream raises.
     """
-    connection = _client(server_name)
+    staple: list[bytes] = []
+    connection = _client(server_name, staple)
     received = 0
     while True:
         done = _step(connection)
         await _flush(connection, stream)
         if done:
-            return _certificates(connection)
+            return replace(_certificates(connection), staple=b"".join(staple[:1]))
         data = await stream.read()
         received += len(data)
         if not data or received > _MAX_HANDSHAKE_BYTES:
@@ -35,13 +39,22 @@ async def handshake_chain(stream: Stream, server_name: str) -> Chain:
         connection.bio_write(data)
 
 
-def _client(server_name: str) -> SSL.Connection:
+def _keep(_connection: SSL.Connection, response: bytes, staple: list[bytes] | None) -> bool:
+    """Told the OCSP response once it has come; b"" when the server sent none."""
+    if staple is not None and response and len(response) <= MAX_STAPLE_BYTES:
+        staple.append(response)
+    return True
+
+
+def _client(server_name: str, staple: list[bytes]) -> SSL.Connection:
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     context.set_verify(SSL.VERIFY_NONE, lambda *_: True)
     # We look at weak servers too; what is weak is for the rules to say.
     context.set_cipher_list(b"ALL:@SECLEVEL=0")
     context.set_options(_OP_LEGACY_SERVER_CONNECT)
+    context.set_ocsp_client_callback(_keep, staple)
     connection = SSL.Connection(context, None)
+    connection.request_ocsp()
     if server_name:
         connection.set_tlsext_host_name(server_name.encode("ascii"))
     connection.set_connect_state()

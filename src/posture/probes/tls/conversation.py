@@ -12,46 +12,21 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from posture.facts.tls import ACCEPTED, REFUSED, UNCLEAR, VersionAnswer
 from posture.model import AbsentCause, NotSeen, NotThere, Reason
 from posture.probes.base import Door, Stream
 from posture.probes.tls.chain import handshake_chain
-from posture.probes.tls.hello import (
-    FULL,
-    LEAN,
-    LEAN_SUITES,
-    Chain,
-    Question,
-    ServerHello,
-    Shape,
-    certificate_chain,
-    client_hello,
-    server_hello,
-    sni,
-    ssl2_hello,
-    ssl2_server_hello,
-)
-from posture.probes.tls.records import ALERT, VERSIONS, CodecError, Flight, NotTls
+from posture.probes.tls.hello import FULL, LEAN, LEAN_SUITES, Chain, Question, Shape, client_hello, sni, ssl2_hello
+from posture.probes.tls.listening import Heard, listen, listen_ssl2
+from posture.probes.tls.records import CodecError, NotTls
 from posture.probes.tls.starttls import start_tls
 from posture.probes.tls.suites import name_of, ssl2
 from posture.task import Task
 
-# Alerts that answer "I do not do that"; others (unrecognized_name, access_denied, ...) answer some other question.
-_REFUSALS = frozenset(
-    {"handshake_failure", "protocol_version", "insufficient_security", "illegal_parameter", "internal_error"}
-)
 # OpenSSL at its usual security level says internal_error to TLS 1.0 and 1.1; so may a server in trouble: both shapes count.
 _DOUBTFUL = frozenset({"internal_error"})
-# What today's servers say to the hellos of SSL, which they may not even recognise as such.
-_OLD_REFUSALS = _REFUSALS | {
-    "decode_error",
-    "unexpected_message",
-    "record_overflow",
-    "close_notify",
-    "missing_extension",
-}
 # Refusals of our own side: the scan may not go on, whatever the server would say.
 _OURS = frozenset(
     {Reason.OUT_OF_SCOPE, Reason.NOT_GRANTED, Reason.BLACKOUT, Reason.STOPPED, Reason.BUG, Reason.RATE_LIMITED}
@@ -61,26 +36,6 @@ _PUSHES = frozenset({Reason.RESET, Reason.TIMEOUT})
 # "Not now", in the clear before TLS.
 _NOT_NOW = frozenset({Reason.RATE_LIMITED, Reason.TEMPORARY})
 _MAX_SILENCES, _MAX_UNCLEAR, _MAX_RECOVERIES = 2, 4, 1
-_CERTIFICATE_LIMIT = 200_000
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """The answer to one hello. Exactly one of ``hello``, ``kinds`` (SSL 2.0) is set when ``answer`` is accepted.
-
-    ``why`` is the alert, "closed", or a reason word; ``shape`` the hello's.
-    """
-
-    answer: str
-    why: str = ""
-    hello: ServerHello | None = None
-    kinds: tuple[int, ...] = ()
-    chain: Chain = field(default_factory=Chain)
-    shape: Shape = FULL
-
-    @property
-    def by_alert(self) -> bool:
-        return self.answer == REFUSED and self.why != "closed"
 
 
 Ask = Callable[[Shape], Awaitable[Heard]]
@@ -97,7 +52,7 @@ class _Attempt:
 
 
 class Conversation:
-    """All questions of one probe to one endpoint.
+    """All questions of one probe to one endpoint. ``choices`` are the hellos that were answered with a choice, in order.
 
     Args:
         task: ``addresses[0]`` and ``port`` are asked for ``name``; ``params["starttls"]``, ``params["ehlo"]``.
@@ -109,6 +64,7 @@ class Conversation:
         self.starttls = str(task.params.get("starttls", ""))
         self.name = sni(task.name)
         self.chain = Chain()
+        self.choices: list[Heard] = []
         self._address, self._port = task.addresses[0], task.port
         self._ehlo = str(task.params.get("ehlo", "posture.invalid"))
         self._alpn = ("h2", "http/1.1") if self._port in (443, 8443) and not self.starttls else ()
@@ -125,6 +81,11 @@ class Conversation:
         self._in_clear = False
 
     @property
+    def alpn(self) -> tuple[str, ...]:
+        """The protocols that hellos of the full shape offer."""
+        return self._alpn
+
+    @property
     def frugal(self) -> bool:
         """Mail exchangers count connections (anvil, fail2ban): ask little."""
         return self._port == 25
@@ -138,40 +99,60 @@ class Conversation:
         """Why nothing could be seen, when nothing could."""
         return self._misses[0] if self._misses else NotSeen(Reason.REFUSED_BY_TARGET, "every hello was declined")
 
-    async def settle(self, question_versions: tuple[str, ...], suites: tuple[int, ...], *, doubt: bool = True) -> Heard:
+    async def settle(
+        self,
+        versions: tuple[str, ...],
+        suites: tuple[int, ...],
+        *,
+        doubt: bool = True,
+        groups: tuple[int, ...] = (),
+        signatures: tuple[int, ...] = (),
+        compressions: tuple[int, ...] = (0,),
+        fallback: bool = False,
+    ) -> Heard:
         """A question asked until its answer can be believed: once, or in a second shape of hello.
 
         Args:
             doubt: a refusal other than protocol_version is doubted even when the shape is known to be fine.
+            groups, signatures, compressions, fallback: as in :class:`Question`.
         """
-        question = Question(question_versions, suites, self.name, self._alpn)
-        old = question_versions[0] == "SSL 3.0"
+        question = Question(versions, suites, self.name, self._alpn, groups, signatures, compressions, fallback)
 
         async def ask(shape: Shape) -> Heard:
             hello = client_hello(question, shape, secrets.token_bytes(64))
-            return await self._ask(hello, lambda stream: self._listen(stream, question, old), shape)
+            return await self._ask(hello, lambda stream: self._listen(stream, question), shape)
 
         return await self._twice(ask, doubt=doubt)
+
+    async def _listen(self, stream: Stream, question: Question) -> Heard:
+        return await listen(stream, question, chain=not self.chain.certificates)
 
     async def settle_ssl2(self) -> Heard:
         """The SSL 2.0 CLIENT-HELLO, with a short and a long challenge."""
 
         async def ask(shape: Shape) -> Heard:
             hello = ssl2_hello(ssl2(), secrets.token_bytes(16 if shape.full else 32))
-            return await self._ask(hello, _listen_ssl2, shape)
+            return await self._ask(hello, listen_ssl2, shape)
 
         return await self._twice(ask, doubt=not self.frugal)
 
     async def eliminate(
-        self, version: str, suites: tuple[int, ...], *, first: Heard | None = None, limit: int = 200
+        self,
+        version: str,
+        suites: tuple[int, ...],
+        *,
+        first: Heard | None = None,
+        known: tuple[int, ...] = (),
+        limit: int = 200,
     ) -> VersionAnswer:
         """What the server accepts at one version: offer, strike what it chose, offer the rest, until it refuses.
 
         Args:
             first: the answer to a hello that offered at least these, when there is one already.
+            known: suites that were chosen before.
             limit: stop after so many accepted suites.
         """
-        chosen: list[int] = []
+        chosen = list(known)
         doubt = first is None and not self.frugal
         while True:
             rest = tuple(suite for suite in suites if suite not in chosen)
@@ -275,11 +256,13 @@ class Conversation:
             self._unclear_in_a_row = 0
         if heard.by_alert or heard.answer == ACCEPTED:
             self._answered = (hello, listen)
+        heard = replace(heard, shape=shape)
         if heard.hello:
             self._proven.add(shape)
-            if not self.chain.certificates:
+            self.choices.append(heard)
+            if not self.chain.certificates or (heard.chain.staple and not self.chain.staple):
                 self.chain = heard.chain
-        return replace(heard, shape=shape)
+        return heard
 
     async def _attempt(self, hello: bytes, listen: Listen) -> _Attempt:
         """One hello, put to the server once.
@@ -362,72 +345,9 @@ class Conversation:
             recent and all(miss.reason in (Reason.TIMEOUT, Reason.DEADLINE) for miss in recent)
         )
 
-    async def _listen(self, stream: Stream, question: Question, old: bool) -> Heard:
-        flight = Flight()
-        while not flight.messages and not flight.alert:
-            data = await stream.read()
-            if not data:
-                if flight.midway:
-                    raise NotSeen(Reason.TRUNCATED, "the connection ended in the middle of an answer")
-                return Heard(REFUSED, "closed")
-            flight.feed(data)
-        if not flight.messages:
-            if flight.alert == "close_notify":
-                return Heard(REFUSED, "closed")
-            refusals = _OLD_REFUSALS if old else _REFUSALS
-            if flight.alert in refusals:
-                return Heard(REFUSED, flight.alert)
-            raise NotSeen(Reason.REFUSED_BY_TARGET, f"alert {flight.alert}")
-        hello = server_hello(flight.messages[0])
-        if hello.suite not in question.suites or VERSIONS[hello.version] > VERSIONS[question.versions[0]]:
-            raise CodecError("the server chose what was not offered")
-        chain = Chain()
-        if hello.version != "TLS 1.3" and not self.chain.certificates:
-            chain = await _read_chain(stream, flight)
-        return Heard(ACCEPTED, hello=hello, chain=chain)
-
 
 def _missed(unseen: NotSeen, *, turned_away: bool = False) -> _Attempt:
     return _Attempt(Heard(UNCLEAR, str(unseen.reason)), unseen, turned_away)
-
-
-async def _read_chain(stream: Stream, flight: Flight) -> Chain:
-    """The Certificate that follows a ServerHello in clear; empty when there is none. The hello counts in any case."""
-    received = 0
-    try:
-        while len(flight.messages) < 2 and not flight.alert and received < _CERTIFICATE_LIMIT:
-            data = await stream.read()
-            if not data:
-                return Chain()
-            received += len(data)
-            flight.feed(data)
-        return certificate_chain(flight.messages[1]) if len(flight.messages) > 1 else Chain()
-    except (NotSeen, CodecError):
-        return Chain()
-
-
-async def _listen_ssl2(stream: Stream) -> Heard:
-    received = b""
-    while True:
-        data = await stream.read()
-        if not data:
-            if received:
-                raise NotSeen(Reason.TRUNCATED, "the connection ended in the middle of an answer")
-            return Heard(REFUSED, "closed")
-        received += data
-        if received[0] == ALERT:
-            flight = Flight()
-            flight.feed(received)
-            if flight.alert in _OLD_REFUSALS:
-                return Heard(REFUSED, flight.alert)
-            if flight.alert:
-                raise NotSeen(Reason.REFUSED_BY_TARGET, f"alert {flight.alert}")
-        elif received[:3] == b"\x80\x03\x00":  # an SSL 2.0 ERROR message: cipher kinds not acceptable
-            return Heard(REFUSED, "ssl2_error")
-        elif (kinds := ssl2_server_hello(received)) is not None:
-            if not kinds:
-                return Heard(REFUSED, "no_cipher")
-            return Heard(ACCEPTED, kinds=kinds)
 
 
 def _ended(version: str, chosen: list[int], heard: Heard, left: int) -> VersionAnswer:
@@ -435,7 +355,8 @@ def _ended(version: str, chosen: list[int], heard: Heard, left: int) -> VersionA
     other = heard.hello.version if heard.hello else ""
     if chosen:
         covered = heard.shape.full or left <= LEAN_SUITES
-        return VersionAnswer(version, ACCEPTED, "", _names(chosen), complete=heard.answer == REFUSED and covered)
+        why = heard.why if heard.answer == UNCLEAR else ""
+        return VersionAnswer(version, ACCEPTED, why, _names(chosen), complete=heard.answer == REFUSED and covered)
     if other:
         return VersionAnswer(version, REFUSED, other, (), complete=True)
     return VersionAnswer(version, heard.answer, heard.why, (), complete=heard.answer == REFUSED)

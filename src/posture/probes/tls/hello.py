@@ -1,5 +1,6 @@
 """ClientHello and what answers it: ServerHello, HelloRetryRequest, Certificate (RFC 8446 section 4, RFC 5246 section 7.4).
 
+What follows a Certificate is read by :mod:`posture.probes.tls.flight`.
 SSL 2.0 has messages of its own (the Netscape specification; RFC 6101 appendix E); see :func:`ssl2_hello`.
 """
 
@@ -7,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from posture.probes.tls.records import (
     HANDSHAKE,
@@ -27,11 +29,16 @@ MAX_CHAIN_BYTES = 100_000
 
 # A ServerHello with this random is a HelloRetryRequest: the server speaks TLS 1.3 (RFC 8446 section 4.1.3).
 _RETRY_RANDOM = hashlib.sha256(b"HelloRetryRequest").digest()
-_SUPPORTED_VERSIONS = 43
-_RENEGOTIATION_SCSV = 0x00FF
+STATUS_REQUEST, ALPN, SIGNED_TIMESTAMPS, EXTENDED_MASTER_SECRET = 5, 16, 18, 23
+_SUPPORTED_VERSIONS, _KEY_SHARE, RENEGOTIATION_INFO = 43, 51, 0xFF01
+_RENEGOTIATION_SCSV, _FALLBACK_SCSV = 0x00FF, 0x5600
+DEFLATE = 1
 
 # A certificate's own curve has to be among the groups, or an ECDSA server declines; hybrids first, as browsers do.
 _GROUPS_FULL = (0x11EC, 0x11EB, 0x001D, 0x0017, 0x0018, 0x0019, 0x001E, 0x0100, 0x0101)
+# Without finite-field groups: a server then shows the parameters that it gives to clients of no such list (RFC 7919
+# section 4), which are those to look at.
+_GROUPS_OLD = (0x001D, 0x0017, 0x0018, 0x0019, 0x001E)
 _GROUPS_LEAN = (0x001D, 0x0017, 0x0018, 0x0019)
 _SIGNATURES = (
     *(0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601, 0x0603, 0x0807, 0x0808),
@@ -58,22 +65,32 @@ LEAN = Shape("lean", False)
 class Question:
     """What a hello offers: ``versions`` newest first (names of VERSIONS), ``suites`` by number in client's order.
 
-    ``server_name`` is an A-label name or ""; see :func:`sni`.
+    ``server_name`` is an A-label name or ""; see :func:`sni`. ``groups`` and ``signatures`` stand in the place of those of
+    an ordinary client. ``compressions`` are offered in the full shape only, so that the lean one tells whether a server
+    dislikes the rest. ``fallback``: says that it is the second try of a client that may do better (RFC 7507).
     """
 
     versions: tuple[str, ...]
     suites: tuple[int, ...]
     server_name: str = ""
     alpn: tuple[str, ...] = ()
+    groups: tuple[int, ...] = ()
+    signatures: tuple[int, ...] = ()
+    compressions: tuple[int, ...] = (0,)
+    fallback: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ServerHello:
-    """What the server chose. ``suite`` is a number; ``retry``: a HelloRetryRequest."""
+    """What the server chose. ``suite``, ``compression`` and ``group`` (of TLS 1.3, else 0) are numbers; ``retry``: a
+    HelloRetryRequest; ``extensions`` are those in clear, by number."""
 
     version: str
     suite: int
     retry: bool = False
+    compression: int = 0
+    group: int = 0
+    extensions: Mapping[int, bytes] = field(default_factory=dict)
 
 
 def client_hello(question: Question, shape: Shape, random: bytes) -> bytes:
@@ -86,13 +103,15 @@ def client_hello(question: Question, shape: Shape, random: bytes) -> bytes:
     suites = question.suites if shape.full else question.suites[:LEAN_SUITES]
     if not shape.full:
         suites = (*suites, _RENEGOTIATION_SCSV)
+    if question.fallback:
+        suites = (*suites, _FALLBACK_SCSV)
     session = random[32:] if newest > VERSIONS["TLS 1.2"] else b""
     body = (
         min(newest, VERSIONS["TLS 1.2"]).to_bytes(2)
         + random[:32]
         + vector(1, session)
         + vector(2, b"".join(suite.to_bytes(2) for suite in suites))
-        + vector(1, b"\0")
+        + vector(1, bytes(question.compressions if shape.full else (0,)))
     )
     if newest > VERSIONS["SSL 3.0"]:
         body += _extensions(question, shape, random[32:], len(body))
@@ -106,22 +125,34 @@ def _extensions(question: Question, shape: Shape, share: bytes, length_before: i
     if question.server_name:
         wanted.append((0, vector(2, b"\0" + vector(2, question.server_name.encode("ascii")))))
     if shape.full:
-        wanted += [(23, b""), (0xFF01, b"\0")]
-    wanted += [(10, _numbers(2, _GROUPS_FULL if shape.full else _GROUPS_LEAN)), (11, b"\1\0")]
+        wanted += [(EXTENDED_MASTER_SECRET, b""), (RENEGOTIATION_INFO, b"\0")]
+    wanted += [(10, _numbers(2, question.groups or _groups(newest, shape))), (11, b"\1\0")]
     if question.alpn and shape.full:
-        wanted.append((16, vector(2, b"".join(vector(1, name.encode("ascii")) for name in question.alpn))))
+        wanted.append((ALPN, vector(2, b"".join(vector(1, name.encode("ascii")) for name in question.alpn))))
     if newest >= VERSIONS["TLS 1.2"]:
-        wanted.append((13, _numbers(2, _SIGNATURES)))
+        wanted.append((13, _numbers(2, question.signatures or _SIGNATURES)))
+    if question.signatures:
+        # Only what is said in the handshake is asked about: certificates may be signed as ever (RFC 8446 section 4.2.3).
+        wanted.append((50, _numbers(2, _SIGNATURES)))
+    if shape.full and newest < VERSIONS["TLS 1.3"]:
+        wanted += [(STATUS_REQUEST, b"\1\0\0\0\0"), (SIGNED_TIMESTAMPS, b"")]
     if newest >= VERSIONS["TLS 1.3"]:
         offered = b"".join(VERSIONS[version].to_bytes(2) for version in question.versions)
         # Empty: the server names its group in a HelloRetryRequest. Lean: a share, for servers that know no retry.
-        shares = b"" if shape.full else (0x001D).to_bytes(2) + vector(2, share)
-        wanted += [(_SUPPORTED_VERSIONS, vector(1, offered)), (45, b"\1\1"), (51, vector(2, shares))]
+        empty = shape.full or bool(question.groups)
+        shares = b"" if empty else (0x001D).to_bytes(2) + vector(2, share)
+        wanted += [(_SUPPORTED_VERSIONS, vector(1, offered)), (45, b"\1\1"), (_KEY_SHARE, vector(2, shares))]
     coded = b"".join(kind.to_bytes(2) + vector(2, body) for kind, body in wanted)
     length = 4 + length_before + 2 + len(coded)
     if shape.full and length < _PADDED:
         coded += (21).to_bytes(2) + vector(2, bytes(max(0, _PADDED - length - 4)))
     return vector(2, coded)
+
+
+def _groups(newest: int, shape: Shape) -> tuple[int, ...]:
+    if not shape.full:
+        return _GROUPS_LEAN
+    return _GROUPS_FULL if newest >= VERSIONS["TLS 1.3"] else _GROUPS_OLD
 
 
 def _numbers(octets: int, values: tuple[int, ...]) -> bytes:
@@ -149,29 +180,34 @@ def server_hello(reply: Message) -> ServerHello:
     number, random = body.number(2), body.take(32)
     body.vector(1)
     suite, compression = body.number(2), body.number(1)
-    if compression:
-        raise CodecError("a compression that was not offered")
-    if len(body):
-        number = _selected_version(body.vector(2)) or number
+    extensions = _extensions_of(body.vector(2)) if len(body) else {}
+    if _SUPPORTED_VERSIONS in extensions:
+        number = Reader(extensions[_SUPPORTED_VERSIONS]).number(2)
     if number not in VERSION_NAMES:
         raise CodecError("a version that does not exist")
-    return ServerHello(VERSION_NAMES[number], suite, random == _RETRY_RANDOM)
+    group = Reader(extensions[_KEY_SHARE]).number(2) if _KEY_SHARE in extensions else 0
+    return ServerHello(VERSION_NAMES[number], suite, random == _RETRY_RANDOM, compression, group, extensions)
 
 
-def _selected_version(extensions: Reader) -> int | None:
-    while len(extensions):
-        kind, body = extensions.number(2), extensions.vector(2)
-        if kind == _SUPPORTED_VERSIONS:
-            return body.number(2)
-    return None
+def _extensions_of(coded: Reader) -> dict[int, bytes]:
+    """By number; of two of one number the first."""
+    found: dict[int, bytes] = {}
+    while len(coded):
+        kind, body = coded.number(2), coded.vector(2).take_all()
+        found.setdefault(kind, body)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """Certificates as sent, DER, leaf first; ``cut`` when there were more than the caps allow."""
+    """Certificates as sent, DER, leaf first; ``cut`` when there were more than the caps allow.
+
+    ``staple`` is the OCSP response that came with them (DER, RFC 6066 section 8), b"" when there was none.
+    """
 
     certificates: tuple[bytes, ...] = ()
     cut: bool = False
+    staple: bytes = b""
 
 
 def certificate_chain(reply: Message) -> Chain:

@@ -1,42 +1,61 @@
-"""Which versions and suites a TLS endpoint accepts, and the chain it shows: the two TLS probes.
+"""Which versions and suites a TLS endpoint accepts, the chain it shows, and its traits: the ``tls`` probe.
 
-``tls`` (client class) offers what an ordinary client may offer; ``tls_legacy`` (active class) offers SSL and broken suites.
+It belongs to the client class: it offers what an ordinary client may offer. What nobody should speak any more is asked by
+:mod:`posture.probes.tls.legacy`.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from posture.facts import TlsFacts, TlsLegacyFacts
-from posture.facts.tls import ACCEPTED, REFUSED, UNCLEAR, VersionAnswer
+from posture.facts import TlsFacts
+from posture.facts.suites import suites
+from posture.facts.tls import (
+    ACCEPTED,
+    NOT_ASKED,
+    NOTHING_TO_ASK,
+    POLITENESS,
+    REFUSED,
+    SERVER_PREFERENCE,
+    STAPLE,
+    UNCLEAR,
+    Trait,
+    VersionAnswer,
+)
+from posture.model import Reason
 from posture.probes.base import Door
-from posture.probes.tls.conversation import Conversation, Heard
+from posture.probes.tls import hello as codec
+from posture.probes.tls.conversation import Conversation
+from posture.probes.tls.listening import Heard
 from posture.probes.tls.records import VERSIONS
-from posture.probes.tls.suites import broken, name_of, ordinary, ssl3, tls13, without_ecdhe
+from posture.probes.tls.suites import kinds, name_of, ordinary, telling, tls13, without_aead
+from posture.probes.tls.traits import ask_preference, ask_traits, common, fields_seen, groups_seen, preference_of
 from posture.task import Task
 
-# So many broken suites per version are listed; more would tell the owner nothing new.
-_BROKEN_LISTED = 8
-# Each suite listed costs a connection: after so many only those without ECDHE are still asked for, a few of them.
-_LISTED, _WEAKER_LISTED = 8, 2
+# Each suite listed costs a connection: after so many only one of each kind is still asked for.
+_LISTED = 4
 _ALL = 400  # more than there are
 _PLAIN = frozenset({"protocol_version", *VERSIONS})
+# The TLS feature extension (RFC 7633), as an object identifier in DER: its owner demands a staple.
+_DEMANDS_STAPLE = bytes.fromhex("06082b06010505070118")
 
 
 async def observe_tls(task: Task, door: Door) -> TlsFacts:
-    """TLS 1.0 to 1.3 with ordinary suites, and the chain. ``params["all_suites"]`` lists a long list of suites whole.
+    """TLS 1.0 to 1.3 with ordinary suites, the chain, and the traits. ``params["all_suites"]`` lists a long list whole.
 
     Raises:
         NotThere: the port is closed.
         NotSeen: no version gave a clear answer, the port does not speak TLS, or the server declines everything we say.
     """
     talk = Conversation(task, door)
-    versions = await _versions(talk, 1 if talk.frugal else _ALL if task.params.get("all_suites") else _LISTED)
+    every = bool(task.params.get("all_suites"))
+    versions, preference = await _versions(talk, 1 if talk.frugal else _ALL if every else _LISTED)
     accepted = any(answer.answer == ACCEPTED for answer in versions)
     if not accepted and not all(answer.answer == REFUSED and answer.why in _PLAIN for answer in versions):
         # A server that fails every handshake may do so for reasons that have nothing to do with versions.
         raise talk.unseen()
     why = await talk.read_chain() if accepted else ""
+    traits = await ask_traits(talk, versions, preference, every=every)
     return TlsFacts(
         name=task.name,
         starttls=talk.starttls,
@@ -44,34 +63,103 @@ async def observe_tls(task: Task, door: Door) -> TlsFacts:
         chain=talk.chain.certificates,
         chain_cut=talk.chain.cut,
         chain_why=why,
+        traits=tuple(_of_staple(talk, trait) if trait.name == STAPLE else trait for trait in traits),
+        groups=groups_seen(talk),
+        finite_fields=fields_seen(talk),
+        staple=talk.chain.staple if _demands_staple(talk) else b"",
+        timestamps=_timestamps(talk),
     )
 
 
-async def _versions(talk: Conversation, limit: int) -> tuple[VersionAnswer, ...]:
-    """TLS 1.0, 1.1, 1.2 and 1.3, asked newest first."""
-    both = await talk.settle(("TLS 1.3", "TLS 1.2"), (*tls13(), *ordinary()), doubt=True)
+def _demands_staple(talk: Conversation) -> bool:
+    return any(_DEMANDS_STAPLE in leaf for leaf in talk.chain.certificates[:1])
+
+
+def _of_staple(talk: Conversation, trait: Trait) -> Trait:
+    """Whether a staple came at all: some servers fetch theirs only after the first visitor, and TLS 1.3 hides it."""
+    if talk.chain.staple:
+        return Trait(STAPLE, ACCEPTED)
+    if trait.answer == NOT_ASKED and talk.chain.certificates:  # TLS 1.3 only: the whole handshake asked
+        return Trait(STAPLE, REFUSED)
+    if trait.answer == ACCEPTED:
+        return Trait(STAPLE, UNCLEAR, str(Reason.TRUNCATED))
+    return trait
+
+
+def _timestamps(talk: Conversation) -> bytes:
+    sent = [heard.hello.extensions.get(codec.SIGNED_TIMESTAMPS, b"") for heard in talk.choices if heard.hello]
+    return max(sent, default=b"")
+
+
+async def _versions(talk: Conversation, limit: int) -> tuple[tuple[VersionAnswer, ...], Trait]:
+    """TLS 1.0, 1.1, 1.2 and 1.3, asked newest first; and whose order of suites counts."""
+    both = await talk.settle(("TLS 1.3", "TLS 1.2"), (*tls13(), *telling()), doubt=True)
     tls_1_3 = await _tls13(talk, both, limit)
     seed = both if both.hello and both.hello.version != "TLS 1.3" else None
-    tls_1_2 = await _suites(talk, "TLS 1.2", limit, seed)
+    tls_1_2, preference = await _tls12(talk, limit, seed)
     tls_1_1 = await _suites(talk, "TLS 1.1", limit)
     if talk.frugal and tls_1_1.answer == REFUSED and tls_1_1.why == "protocol_version":
         # A hello of TLS 1.1 offers everything older too (RFC 5246 appendix E.1).
         tls_1_0 = VersionAnswer("TLS 1.0", REFUSED, "protocol_version", (), complete=True)
     else:
         tls_1_0 = await _suites(talk, "TLS 1.0", limit)
-    return tls_1_0, tls_1_1, tls_1_2, tls_1_3
+    return (tls_1_0, tls_1_1, tls_1_2, tls_1_3), preference
 
 
-async def _suites(talk: Conversation, version: str, limit: int, first: Heard | None = None) -> VersionAnswer:
-    """The suites of one version; of a long list the first, and whether any is left without ECDHE."""
-    answer = await talk.eliminate(version, ordinary(), first=first, limit=limit)
+async def _tls12(talk: Conversation, limit: int, seed: Heard | None) -> tuple[VersionAnswer, Trait]:
+    """The suites of TLS 1.2, and whether their order is the server's own or ours.
+
+    A server that heeds our order chooses the last of a list turned round, which costs nothing: it is one suite more.
+    """
+    if talk.frugal:
+        return await _suites(talk, "TLS 1.2", limit, seed), Trait(SERVER_PREFERENCE, NOT_ASKED, POLITENESS)
+    first = seed or await talk.settle(("TLS 1.2",), telling(), doubt=True)
+    if first.hello is None or first.hello.version != "TLS 1.2":
+        return await _suites(talk, "TLS 1.2", limit, first), _unlisted(first)
+    known: tuple[int, ...] = (first.hello.suite,)
+    preference: Trait | None = None
+    if "CHACHA20" in name_of(first.hello.suite):
+        preference, second = await ask_preference(talk, common(), first.hello.suite)
+        if second.hello and preference.answer == REFUSED:
+            known = (first.hello.suite, second.hello.suite)
+    answer = await _suites(talk, "TLS 1.2", limit, known=known)
+    listed = [suites()[name].number for name in answer.suites[:limit] if name in suites()]
+    if preference is None or len(listed) < 2:
+        preference = preference_of(listed)
+    if preference is None:
+        preference, _ = await ask_preference(talk, listed, listed[0])
+    return await _modes(talk, answer), preference
+
+
+def _unlisted(first: Heard) -> Trait:
+    told = (UNCLEAR, first.why) if first.answer == UNCLEAR else (NOT_ASKED, NOTHING_TO_ASK)
+    return Trait(SERVER_PREFERENCE, *told)
+
+
+async def _suites(
+    talk: Conversation, version: str, limit: int, first: Heard | None = None, known: tuple[int, ...] = ()
+) -> VersionAnswer:
+    """The suites of one version; of a long list the first, and one of each kind of key exchange that there is."""
+    answer = await talk.eliminate(version, ordinary(), first=first, known=known, limit=limit)
     if answer.answer != ACCEPTED or answer.complete or talk.frugal:
         return answer
-    rest = tuple(number for number in without_ecdhe() if name_of(number) not in answer.suites)
-    heard = await talk.settle((version,), rest, doubt=False)
-    weaker = await talk.eliminate(version, rest, first=heard, limit=_WEAKER_LISTED)
-    decided = weaker.answer == REFUSED or weaker.complete
-    return replace(answer, suites=(*answer.suites, *weaker.suites), exchange_complete=decided)
+    found, clear = list(answer.suites), True
+    for kind in kinds():
+        if not any(name_of(number) in found for number in kind):
+            heard = await talk.settle((version,), kind, doubt=False)
+            more = await talk.eliminate(version, kind, first=heard, limit=1)
+            found += more.suites
+            clear = clear and more.answer != UNCLEAR
+    return replace(answer, suites=tuple(found), exchange_complete=clear)
+
+
+async def _modes(talk: Conversation, answer: VersionAnswer) -> VersionAnswer:
+    """Of a long list without a CBC suite so far: whether there is one."""
+    if answer.answer != ACCEPTED or answer.complete or any(not suites()[name].aead for name in answer.suites):
+        return answer
+    heard = await talk.settle((answer.version,), without_aead(), doubt=False)
+    found = await talk.eliminate(answer.version, without_aead(), first=heard, limit=1)
+    return replace(answer, suites=(*answer.suites, *found.suites), mode_complete=found.answer == REFUSED)
 
 
 async def _tls13(talk: Conversation, both: Heard, limit: int) -> VersionAnswer:
@@ -79,60 +167,3 @@ async def _tls13(talk: Conversation, both: Heard, limit: int) -> VersionAnswer:
         # The choice of an older version in this hello is the clearest refusal of TLS 1.3 there is.
         return await talk.eliminate("TLS 1.3", tls13(), first=both, limit=limit)
     return VersionAnswer("TLS 1.3", both.answer, both.why, (), complete=both.answer == REFUSED)
-
-
-async def observe_legacy(task: Task, door: Door) -> TlsLegacyFacts:
-    """SSL 2.0, SSL 3.0, and broken suites at TLS 1.2 and older.
-
-    Raises:
-        NotThere: the port is closed.
-        NotSeen: as in :func:`observe_tls`.
-    """
-    talk = Conversation(task, door)
-    if not talk.frugal:
-        # Shows that hellos of our shape are answered here, without which a refusal of the next ones says little.
-        for offered in (("TLS 1.3", "TLS 1.2"), ("TLS 1.1",)):
-            if not talk.alive:
-                await talk.settle(offered, (*tls13(), *ordinary()))
-    versions = await _broken_suites(talk)
-    ssl_3 = await _ssl3(talk)
-    ssl_2 = await _ssl2(talk)
-    everything = (ssl_2, ssl_3, *versions)
-    declined = not talk.frugal and not talk.alive and ssl_2.answer != ACCEPTED
-    if declined or all(answer.answer == UNCLEAR for answer in everything):
-        raise talk.unseen()
-    newest = next((answer.version for answer in reversed(versions) if answer.answer == ACCEPTED), "")
-    preferred = await _preferred(talk, newest) if newest else ""
-    return TlsLegacyFacts(name=task.name, starttls=talk.starttls, versions=everything, preferred=preferred)
-
-
-async def _broken_suites(talk: Conversation) -> tuple[VersionAnswer, ...]:
-    """Broken suites, oldest version first; a version that the server passed over for an older one is refused."""
-    limit = 2 if talk.frugal else _BROKEN_LISTED
-    first = await talk.settle(("TLS 1.2",), broken(), doubt=False)
-    at_1_2 = await talk.eliminate("TLS 1.2", broken(), first=first, limit=limit)
-    if talk.frugal and at_1_2.why not in VERSIONS:
-        return (at_1_2,)  # TLS 1.2 itself answered; older versions hardly ever have suites of their own
-    heard = await talk.settle(("TLS 1.1",), broken(), doubt=False)
-    at_1_1 = await talk.eliminate("TLS 1.1", broken(), first=heard, limit=limit)
-    if at_1_1.answer == ACCEPTED:
-        return at_1_1, at_1_2
-    if heard.hello and heard.hello.version == "TLS 1.0":
-        return await talk.eliminate("TLS 1.0", broken(), first=heard, limit=limit), at_1_1, at_1_2
-    # The hello of TLS 1.1 offered TLS 1.0 as well (RFC 5246 appendix E.1).
-    return VersionAnswer("TLS 1.0", at_1_1.answer, at_1_1.why, (), at_1_1.complete), at_1_1, at_1_2
-
-
-async def _preferred(talk: Conversation, version: str) -> str:
-    heard = await talk.settle((version,), (*broken(), *ordinary()), doubt=False)
-    return name_of(heard.hello.suite) if heard.hello else ""
-
-
-async def _ssl3(talk: Conversation) -> VersionAnswer:
-    return await talk.eliminate("SSL 3.0", ssl3(), limit=1 if talk.frugal else _BROKEN_LISTED)
-
-
-async def _ssl2(talk: Conversation) -> VersionAnswer:
-    heard = await talk.settle_ssl2()
-    names = tuple(name_of(kind) for kind in heard.kinds)
-    return VersionAnswer("SSL 2.0", heard.answer, heard.why, names, complete=heard.answer != UNCLEAR)

@@ -18,10 +18,40 @@ def ordinary() -> tuple[int, ...]:
 
 
 @cache
-def without_ecdhe() -> tuple[int, ...]:
-    """The ordinary suites whose key exchange is anything but ECDHE."""
+def telling() -> tuple[int, ...]:
+    """The ordinary suites, ChaCha20 with ECDHE first: few servers of their own mind choose it first, so that the choice of
+    it points to a server that heeds our order."""
     known = suites()
-    return tuple(number for number in ordinary() if known[name_of(number)].exchange != "ECDHE")
+    return tuple(sorted(ordinary(), key=lambda number: not _is_telling(known[name_of(number)])))
+
+
+def _is_telling(suite: Suite) -> bool:
+    return "CHACHA20" in suite.name and suite.exchange == "ECDHE"
+
+
+@cache
+def ephemeral() -> tuple[int, ...]:
+    """The ordinary suites with whose handshake the server signs something: ECDHE and DHE."""
+    known = suites()
+    return tuple(number for number in ordinary() if known[name_of(number)].exchange in ("ECDHE", "DHE"))
+
+
+@cache
+def without_aead() -> tuple[int, ...]:
+    """The ordinary suites in CBC mode."""
+    return tuple(number for number in ordinary() if not suites()[name_of(number)].aead)
+
+
+@cache
+def kinds() -> tuple[tuple[int, ...], ...]:
+    """The ordinary suites by what they do for forward secrecy: ECDHE, DHE, and those with a key that never changes."""
+    known = suites()
+    by = {number: known[name_of(number)].exchange for number in ordinary()}
+    return (
+        tuple(number for number in by if by[number] == "ECDHE"),
+        tuple(number for number in by if by[number] == "DHE"),
+        tuple(number for number in by if by[number] not in ("ECDHE", "DHE")),
+    )
 
 
 @cache

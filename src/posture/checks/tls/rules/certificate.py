@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from posture.checks.rule import Case, Missing, rule
 from posture.checks.tls.answers import on_mail_exchanger
+from posture.checks.tls.roca import has_roca_mark
 from posture.checks.tls.x509 import (
     Malformed,
     certificate,
@@ -36,7 +37,7 @@ from posture.model import Reason, Verdict
 _NAMES_SHOWN = 50
 
 
-def _chain(case: Case) -> tuple[bytes, ...]:
+def chain_of(case: Case) -> tuple[bytes, ...]:
     """The chain as sent, or Missing with the reason why there is none."""
     facts = case.need(TlsFacts)
     if facts.chain:
@@ -46,19 +47,21 @@ def _chain(case: Case) -> tuple[bytes, ...]:
     raise case.unknown(Reason(facts.chain_why) if facts.chain_why else Reason.NOT_RECORDED, "no chain was read")
 
 
-def _leaf(case: Case) -> x509.Certificate:
-    der = _chain(case)[0]
+def leaf_of(case: Case) -> x509.Certificate:
+    """The server's own certificate, or Missing when it is not there or cannot be read."""
+    der = chain_of(case)[0]
     try:
         return certificate(der)
     except Malformed as fault:
-        raise _malformed(case, fault) from fault
+        raise malformed(case, fault) from fault
 
 
-def _malformed(case: Case, fault: Exception) -> Missing:
+def malformed(case: Case, fault: Exception) -> Missing:
+    """For ``raise malformed(...)``: a part of the certificate that decides cannot be read."""
     return case.unknown(Reason.MALFORMED, f"the certificate cannot be read: {fault}"[:200])
 
 
-def _require_whole(case: Case) -> None:
+def require_whole(case: Case) -> None:
     """Raises Missing when the issuer that is missed may be among the certificates that were not kept."""
     if case.need(TlsFacts).chain_cut:
         raise case.unknown(Reason.TRUNCATED, "the chain is longer than what is kept of it")
@@ -70,9 +73,9 @@ def _require_whole(case: Case) -> None:
 @rule("tls.cert.expiry", needs=(TlsFacts,))
 def expiry(case: Case) -> Verdict:
     """RFC 5280 section 4.1.2.5. Margins are fractions of the lifetime, so that short-lived certificates do not alarm daily."""
-    leaf = _leaf(case)
+    leaf = leaf_of(case)
     start, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
-    args = {"not_before": _day(start), "not_after": _day(end)}
+    args = {"not_before": day(start), "not_after": day(end)}
     if case.at < start:
         return Verdict("CERT_NOT_YET_VALID", args, good_until=start)
     if case.at > end:
@@ -91,7 +94,8 @@ def _margin(case: Case, kind: str, lifetime: timedelta) -> timedelta:
     return min(timedelta(days=days), lifetime / divisor)
 
 
-def _day(moment: datetime) -> str:
+def day(moment: datetime) -> str:
+    """As findings show dates: YYYY-MM-DD."""
     return f"{moment:%Y-%m-%d}"
 
 
@@ -114,7 +118,7 @@ def trusted(case: Case) -> Verdict | tuple[()]:
         return ()
     if case.asset.internal:
         return Verdict("TRUST_INTERNAL")
-    chain = _chain(case)
+    chain = chain_of(case)
     if not case.reference.roots:
         raise case.unknown(Reason.FEED_STALE, "no trust store")
     try:
@@ -124,7 +128,7 @@ def trusted(case: Case) -> Verdict | tuple[()]:
         return Verdict("CERT_MALFORMED")
     store = case.reference.roots_digest
     if found.fault not in ("", "self_signed", "purpose"):
-        _require_whole(case)
+        require_whole(case)
     if found.fault:
         args = {"certificate": found.subject, "issuer": issuer_of(leaf), "store": store}
         return Verdict(_UNTRUSTED.get(found.fault, "CERT_UNTRUSTED"), args)
@@ -134,7 +138,7 @@ def trusted(case: Case) -> Verdict | tuple[()]:
     warn_from = found.ends - timedelta(days=case.policy.number("tls.cert.expiry_warn_days", case.at))
     if case.at < warn_from or not trust(chain, case.reference.roots, found.ends + timedelta(seconds=1)).fault:
         return Verdict("CERT_TRUSTED", args, good_until=warn_from if case.at < warn_from else found.ends)
-    return Verdict("TRUST_ENDS_SOON", {**args, "ends": _day(found.ends)}, good_until=found.ends)
+    return Verdict("TRUST_ENDS_SOON", {**args, "ends": day(found.ends)}, good_until=found.ends)
 
 
 @rule("tls.cert.chain", needs=(TlsFacts,))
@@ -142,12 +146,12 @@ def chain_sent(case: Case) -> Verdict | tuple[()]:
     """RFC 8446 section 4.4.2: leaf first, then each issuer, the root left out."""
     if on_mail_exchanger(case):
         return ()
-    sent = _chain(case)
+    sent = chain_of(case)
     try:
         certs = readable(sent)
         found = trust(sent, case.reference.roots, case.at)
     except Malformed as fault:
-        raise _malformed(case, fault) from fault
+        raise malformed(case, fault) from fault
     walked = path(certs)
     last = certs[walked[-1]]
     if self_issued(certs[0]):
@@ -157,7 +161,7 @@ def chain_sent(case: Case) -> Verdict | tuple[()]:
             return Verdict("CHAIN_INTERNAL", {"issuer": issuer_of(last)})
         if not case.reference.roots:
             raise case.unknown(Reason.FEED_STALE, "no trust store")
-        _require_whole(case)
+        require_whole(case)
         return Verdict("CHAIN_INCOMPLETE", {"missing": issuer_of(last)})
     faults = _untidiness(case, len(sent), certs, walked)
     args = {"certificates": len(sent), "faults": faults}
@@ -185,11 +189,11 @@ def hostname(case: Case) -> Verdict | tuple[()]:
     if on_mail_exchanger(case):
         return ()
     asked = case.need(TlsFacts).name
-    leaf = _leaf(case)
+    leaf = leaf_of(case)
     try:
         found = names(leaf)
     except Malformed as fault:
-        raise _malformed(case, fault) from fault
+        raise malformed(case, fault) from fault
     shown = [*found.dns, *found.addresses]
     args: dict[str, Any] = {"name": asked, "names": shown[:_NAMES_SHOWN], "count": len(shown)}
     if matches(found, asked):
@@ -219,10 +223,10 @@ def _host(url: str) -> str:
 # ---- key and signature
 
 
-@rule("tls.cert.key", needs=(TlsFacts,))
+@rule("tls.cert.key", needs=(TlsFacts,), version=2)
 def key(case: Case) -> Verdict:
     """CA/B BR 6.1.5, NIST SP 800-57 part 1."""
-    leaf = _leaf(case)
+    leaf = leaf_of(case)
     try:
         public = leaf.public_key()
     except UnsupportedAlgorithm as fault:
@@ -230,7 +234,7 @@ def key(case: Case) -> Verdict:
     except ValueError as fault:
         if "exponent" in str(fault) or "e must be" in str(fault):
             return Verdict("KEY_EXPONENT_WEAK", {"key": "RSA"})
-        raise _malformed(case, fault) from fault
+        raise malformed(case, fault) from fault
     if isinstance(public, rsa.RSAPublicKey):
         return _rsa(case, public)
     if isinstance(public, ec.EllipticCurvePublicKey):
@@ -248,6 +252,8 @@ def _rsa(case: Case, public: rsa.RSAPublicKey) -> Verdict:
     exponent = public.public_numbers().e
     if exponent < 3 or exponent % 2 == 0:
         return Verdict("KEY_EXPONENT_WEAK", args)
+    if has_roca_mark(public.public_numbers().n):
+        return Verdict("KEY_ROCA", args)
     if public.key_size < case.policy.number("tls.cert.rsa_bits_fail_below", case.at):
         return Verdict("KEY_TOO_WEAK", args)
     if public.key_size < case.policy.number("tls.cert.rsa_bits_warn_below", case.at):
@@ -281,8 +287,8 @@ _STRONG = frozenset({"sha256", "sha384", "sha512", "sha512-256", "sha3-256", "sh
 @rule("tls.cert.sigalg", needs=(TlsFacts,))
 def signature_algorithm(case: Case) -> Verdict:
     """CA/B BR 7.1.3.2, RFC 9155. A root's own signature is never checked by anybody, so it does not count."""
-    _leaf(case)
-    certs = readable(_chain(case))
+    leaf_of(case)
+    certs = readable(chain_of(case))
     checked = [cert for index, cert in enumerate(certs) if index == 0 or not self_issued(cert)]
     found = {_hash(cert): name_of(cert) for cert in reversed(checked)}
     for name in ("MD2", "MD4", "MD5", "SHA-1"):

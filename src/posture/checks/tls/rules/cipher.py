@@ -1,9 +1,9 @@
-"""Cipher suites: tls.cipher.insecure, tls.cipher.forward_secrecy."""
+"""Cipher suites: tls.cipher.insecure, tls.cipher.cbc, tls.cipher.forward_secrecy."""
 
 from __future__ import annotations
 
 from posture.checks.rule import Case, rule
-from posture.checks.tls.answers import on_mail_exchanger, unclear
+from posture.checks.tls.answers import not_listed, on_mail_exchanger, unclear
 from posture.facts import TlsFacts, TlsLegacyFacts
 from posture.facts.suites import Suite, suites
 from posture.facts.tls import ACCEPTED, UNCLEAR
@@ -29,7 +29,7 @@ def insecure(case: Case) -> Verdict:
         return Verdict("BROKEN_SUITES_ACCEPTED", args)
     for answer in facts.versions:
         if answer.answer == ACCEPTED and not answer.complete:
-            raise case.unknown(Reason.RATE_LIMITED, f"{answer.version}: not every suite was asked for")
+            raise not_listed(case, answer)
         # Whether SSL is spoken at all is another control's question.
         if answer.answer == UNCLEAR and not answer.version.startswith("SSL"):
             raise unclear(case, answer)
@@ -73,7 +73,7 @@ def forward_secrecy(case: Case) -> Verdict | tuple[()]:
     for answer in facts.versions:
         listed = answer.complete or answer.exchange_complete or answer.version == "TLS 1.3"
         if answer.answer == ACCEPTED and not listed:
-            raise case.unknown(Reason.RATE_LIMITED, f"{answer.version}: not every suite was asked for")
+            raise not_listed(case, answer)
         if answer.answer == UNCLEAR:
             raise unclear(case, answer)
     if not accepted:
@@ -81,4 +81,43 @@ def forward_secrecy(case: Case) -> Verdict | tuple[()]:
     return Verdict("ONLY_FORWARD_SECRECY") if secret else Verdict("NO_FORWARD_SECRECY", {"suites": without[:_SHOWN]})
 
 
-CIPHER_RULES = (insecure, forward_secrecy)
+@rule("tls.cipher.cbc", needs=(TlsFacts,))
+def cbc(case: Case) -> Verdict | tuple[()]:
+    """RFC 9325 section 4.2: the suites of TLS 1.2; older versions have nothing but CBC, which is another control's business.
+
+    A mail exchanger's suites are not listed, out of politeness: it is judged where those seen decide, else not at all.
+    """
+    facts = case.need(TlsFacts)
+    known = suites()
+    answer = facts.version("TLS 1.2")
+    if answer is None or answer.answer == UNCLEAR:
+        raise unclear(case, answer)
+    accepted = [known[name] for name in answer.suites if name in known]
+    modes = sorted(suite.name for suite in accepted if not suite.aead)
+    args = {"suites": modes[:_SHOWN], "count": len(modes)}
+    if any(suite.aead for suite in accepted) and modes:
+        return Verdict("CBC_TOO", args)
+    whole = answer.complete or answer.mode_complete
+    if answer.answer == ACCEPTED and not whole:
+        if on_mail_exchanger(case):
+            return ()
+        raise not_listed(case, answer)
+    if modes and "TLS 1.3" in facts.accepted:
+        return Verdict("CBC_TOO", args)
+    if accepted or "TLS 1.3" in facts.accepted:
+        return Verdict("NO_AEAD", args) if modes else Verdict("ONLY_AEAD")
+    return _without_aead(case, facts)
+
+
+def _without_aead(case: Case, facts: TlsFacts) -> Verdict:
+    """Neither TLS 1.2 nor TLS 1.3: what is spoken, if anything, has no AEAD suite at all."""
+    for answer in facts.versions:
+        if answer.answer == UNCLEAR:
+            raise unclear(case, answer)
+    if not facts.accepted:
+        raise case.unknown(Reason.REFUSED_BY_TARGET, "no suite was accepted")
+    names = sorted({name for answer in facts.versions for name in answer.suites})
+    return Verdict("NO_AEAD", {"suites": names[:_SHOWN], "count": len(names)})
+
+
+CIPHER_RULES = (insecure, cbc, forward_secrecy)
