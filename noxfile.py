@@ -18,6 +18,7 @@ nox.options.reuse_venv = "yes"
 LAB = {
     "nginx": "nginx-light",
     "openssl": "openssl",
+    "gnutls-serv": "gnutls-bin",
     "nsd": "nsd",
     "unbound": "unbound",
     "dig": "bind9-dnsutils",
