@@ -125,7 +125,7 @@ def _finding(control: Control, case: Case, docket: Docket, subject: str, verdict
     tag = control.tags[verdict.tag]
     return replace(
         _blank(control, case, docket, subject),
-        outcome=tag.outcome,
+        outcome=case.policy.outcome(control.id, tag.name, tag.outcome),
         severity=verdict.severity or control.severity,
         confidence=verdict.confidence,
         tag=tag.name,

@@ -42,6 +42,11 @@ class Suite:
         return self.family == TLS13 or any(word in self.name for word in ("GCM", "CCM", "POLY1305"))
 
     @property
+    def uncommon(self) -> bool:
+        """Whether it is an AEAD suite that guidelines leave out or phase out: national ciphers, or a tag of 64 bits."""
+        return self.aead and any(word in self.name for word in ("ARIA", "CAMELLIA", "CCM_8"))
+
+    @property
     def forward_secret(self) -> bool:
         """Whether a stolen server key leaves recorded traffic closed (RFC 9325 section 4.1)."""
         return self.family == TLS13 or self.exchange in ("DHE", "ECDHE")
