@@ -18,6 +18,9 @@ nox.options.reuse_venv = "yes"
 LAB = {
     "nginx": "nginx-light",
     "openssl": "openssl",
+    "curl": "curl",
+    "apache2": "apache2",
+    "haproxy": "haproxy",
     "gnutls-serv": "gnutls-bin",
     "nsd": "nsd",
     "unbound": "unbound",
