@@ -94,7 +94,7 @@ def test_where_nobody_has_been_yet_one_goes_first() -> None:
                 going -= 1
             return most
 
-        assert await asyncio.gather(goes(443), goes(443), goes(80)) == [1, 1, 2]
-        assert await asyncio.gather(goes(443), goes(443), goes(443)) == [1, 2, 3]
+        assert tuple(await asyncio.gather(goes(443), goes(443), goes(80))) == (1, 1, 2)
+        assert tuple(await asyncio.gather(goes(443), goes(443), goes(443))) == (1, 2, 3)
 
     warped(scenario())
