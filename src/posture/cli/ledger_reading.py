@@ -11,7 +11,8 @@ from lzma import LZMAError
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from posture.cli.audit_reading import SUFFIX
+from posture.audit import trail_path
+from posture.audit.ledger import Reached, ledger_reached
 from posture.cli.result import Result
 from posture.cli.wiring import config_of
 from posture.errors import UsageError
@@ -47,7 +48,7 @@ def verify_history(settings: Settings, key: str | None, checkpoint: Path | None)
     signer = expected_signer(key).fingerprint if key else None
     kept = _kept(checkpoint) if checkpoint else None
     path = config_of(settings).db
-    reached = _reached(path.with_name(path.name + SUFFIX))
+    reached = ledger_reached(trail_path(path))
     with Store.open(path, write=False) as store:
         found = check_database(store, signer=signer, kept=kept, reached=reached, heard=_progress(quiet=settings.quiet))
         for sha256 in blobs_changed(store.connection):
@@ -70,7 +71,7 @@ def verify_history(settings: Settings, key: str | None, checkpoint: Path | None)
     return Result(text="\n".join(lines) + "\n")
 
 
-def _facts(found: Checked, kept: Note | None, reached: tuple[int, str] | None) -> list[str]:
+def _facts(found: Checked, kept: Note | None, reached: Reached | None) -> list[str]:
     facts = [
         ("runs", f"{found.runs}, every one in the ledger"),
         ("records", f"{found.records}, each as it was signed"),
@@ -82,25 +83,9 @@ def _facts(found: Checked, kept: Note | None, reached: tuple[int, str] | None) -
     if kept:
         facts.append(("kept", f"the checkpoint over {kept.checkpoint.size} entries is a beginning of this ledger"))
     facts.append(
-        ("trail", f"saw {reached[0]} entries, and they are here" if reached else "beside it says nothing of a ledger")
+        ("trail", f"saw {reached.size} entries, and they are here" if reached else "beside it says nothing of a ledger")
     )
     return [f"  {name:<12} {terminal(text)}" for name, text in facts]
-
-
-def _reached(trail: Path) -> tuple[int, str] | None:
-    """Where the audit trail last saw the ledger; None when it says nothing."""
-    import json
-
-    last = b""
-    try:
-        with trail.open("rb") as lines:
-            for line in lines:
-                if b'"kind":"ledger"' in line:
-                    last = line
-        said = json.loads(last) if last else {}
-        return (int(said["size"]), str(said["root"])) if said else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def _kept(path: Path) -> Note:
