@@ -15,6 +15,7 @@ from posture.ledger.log import checkpoints
 from posture.schemas import schema
 from tests.cli.conftest import Scanned
 from tests.cli.line import posture
+from tests.cli.test_terminal import Terminal
 from tests.ledger.town import Parcel, tampered, town
 from tests.store import World
 
@@ -246,3 +247,17 @@ def test_the_checkpoint_stands_in_the_scorecard(scanned: Scanned, tmp_path: Path
         ]
         assert texts
         assert all(wanted.replace("+", "&#43;") in text or wanted in text for text in texts)
+
+
+def test_at_a_terminal_runs_are_counted_and_the_line_goes_away(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = Terminal()
+    monkeypatch.setattr("sys.stderr", watched)
+    assert posture("verify", "--db", "town.db").code == 0
+    line = watched.getvalue()
+    assert "\r\x1b[Kchecking: 1 of 5 runs" in line
+    assert line.endswith("\r\x1b[K")
+
+    watched.seek(0)
+    watched.truncate()
+    assert posture("verify", "--db", "town.db", "-q").code == 0
+    assert watched.getvalue() == ""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from posture.audit import trail_path
 from posture.audit.ledger import Reached, ledger_reached
+from posture.cli.progress import Counting
 from posture.cli.result import Result
 from posture.cli.wiring import config_of
 from posture.errors import UsageError
@@ -49,8 +50,9 @@ def verify_history(settings: Settings, key: str | None, checkpoint: Path | None)
     kept = _kept(checkpoint) if checkpoint else None
     path = config_of(settings).db
     reached = ledger_reached(trail_path(path))
-    with Store.open(path, write=False) as store:
-        found = check_database(store, signer=signer, kept=kept, reached=reached, heard=_progress(quiet=settings.quiet))
+    counting = Counting(sys.stderr, "checking", of="runs", quiet=settings.quiet)
+    with Store.open(path, write=False) as store, counting as progress:
+        found = check_database(store, signer=signer, kept=kept, reached=reached, heard=progress.at)
         for sha256 in blobs_changed(store.connection):
             found.add(f"facts sha256:{sha256} are not the bytes of that name: they were changed")
         for what in judgements_changed(store):
@@ -99,22 +101,6 @@ def _kept(path: Path) -> Note:
         raise UsageError(
             f"{path} holds no checkpoint: {fault}. Copy it as it stands in a scorecard's footer, with its signature line."
         ) from fault
-
-
-def _progress(*, quiet: bool) -> Progress:
-    return Progress(quiet=quiet or not sys.stderr.isatty())
-
-
-class Progress:
-    """One line on a terminal, written over as the runs go by."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self.quiet = quiet
-
-    def __call__(self, done: int, of: int) -> None:
-        if not self.quiet:
-            sys.stderr.write(f"\r{done} of {of} runs" + ("\n" if done == of else ""))
-            sys.stderr.flush()
 
 
 # ---- an export
