@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from pathlib import Path
 
 import dns.message
-import dns.query
 import dns.rcode
 import pytest
 
@@ -16,25 +14,10 @@ from posture.reporters.cells import terminal
 from posture.scan import scan
 from posture.store import Store
 from tests.net.dnsd import answer, name_server
-from tests.scan.wiring import Watch, state_of, terms_of
+from tests.scan.wiring import Forwarder, Watch, state_of, terms_of
 
 pytestmark = pytest.mark.xdist_group("scans of the range")
 ZONE = "finance.gov.example"
-PATIENCE = 10.0
-
-
-@dataclass
-class Forwarder:
-    """The range's own resolver, which fails on MX questions for as long as ``broken``."""
-
-    address: str
-    port: int
-    broken: bool = True
-
-    def __call__(self, query: dns.message.Message, _tcp: bool) -> dns.message.Message:
-        if self.broken and " IN MX" in str(query.question[0]):
-            return answer(query, rcode=dns.rcode.SERVFAIL)
-        return dns.query.tcp(query, self.address, PATIENCE, self.port)
 
 
 def rows_of(inventory: Path, control: str) -> list[tuple[str, str]]:
@@ -47,12 +30,19 @@ def rows_of(inventory: Path, control: str) -> list[tuple[str, str]]:
 
 def test_an_mx_lookup_that_fails_once_leaves_no_unknown_behind(inventory: Path) -> None:
     """Also of the controls that rest on the same answers and were not asked for."""
-    address, port = terms_of(inventory).config.resolver or ("", 0)
-    script = Forwarder(address, port)
+    resolver = terms_of(inventory).config.resolver
+    assert resolver
+    script = Forwarder(*resolver)
+
+    def mx_fails(query: dns.message.Message, tcp: bool) -> dns.message.Message:
+        if not script.mended and " IN MX" in str(query.question[0]):
+            return answer(query, rcode=dns.rcode.SERVFAIL)
+        return script(query, tcp)
+
     selection = Selection(assets=(ZONE,), controls=("mail.starttls",))
 
     async def looked() -> None:
-        async with name_server(script) as server:
+        async with name_server(mx_fails) as server:
             terms = terms_of(inventory, selection, resolver=("127.0.0.1", server.port))
             await scan(terms, progress=Watch())
 
@@ -60,7 +50,7 @@ def test_an_mx_lookup_that_fails_once_leaves_no_unknown_behind(inventory: Path) 
     assert rows_of(inventory, "mail.starttls") == [("", "unknown")]
     assert rows_of(inventory, "mail.mx.valid") == [("", "unknown")]
 
-    script.broken = False
+    script.mended = True
     asyncio.run(looked())
     told = rows_of(inventory, "mail.starttls")
     assert told
