@@ -92,6 +92,14 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Coverage-guided fuzzing of what reads a server's answer: nox -s fuzz -- -max_total_time=600"""
+    install(session, "tests")
+    session.install("--quiet", "-r", "requirements/fuzz.txt")
+    session.run("python", "-m", "tests.fuzz.flights", *(session.posargs or ["-max_total_time=60"]))
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Style, types and the direction of imports."""
     install(session, "lint")
