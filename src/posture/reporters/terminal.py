@@ -59,6 +59,7 @@ def write_table(document: Row, stream: TextIO, *, colour: bool, width: int, ever
     rows, hidden = split_hidden(document[shape.rows], shape, everything=everything)
     if document["schema"].startswith("posture-drift/"):
         stream.write(_drift_heading(document))
+        rows.sort(key=lambda row: str(row["kind"]) == "persisting")  # what changed is what was asked for
     if document["schema"].startswith("posture-explain/"):
         stream.write(_score_heading(document))
     if document["schema"].startswith("posture-compare/"):

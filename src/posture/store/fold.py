@@ -198,11 +198,13 @@ class _Listing:
     fold: Fold
     journal: Mapping[Slot, Entry]
     asked: set[tuple[int, str, str]] = field(init=False)  # asset, probe, prefix
+    named: set[tuple[int, str]] = field(init=False)  # asset, probe
     unlisted: set[tuple[int, str]] = field(init=False)  # asset, probe: no answer about the whole
 
     def __post_init__(self) -> None:
         text = self.fold.reader.texts.text
         self.asked = {(asset, probe, listed_kind(text(subject))) for asset, probe, subject in self.journal}
+        self.named = {(asset, probe) for asset, probe, _ in self.journal}
         self.unlisted = {
             (asset, probe)
             for (asset, probe, subject), row in self.journal.items()
@@ -210,10 +212,13 @@ class _Listing:
         }
 
     def no_longer_names(self, slot: Slot) -> bool:
-        asset, probe, subject = slot
-        prefix = listed_kind(self.fold.reader.texts.text(subject))
+        asset, probe, number = slot
+        subject = self.fold.reader.texts.text(number)
+        prefix = listed_kind(subject)
         if (asset, probe) in self.unlisted:
             return False
+        if not subject:  # an answer about the whole ends when the parts are known
+            return (asset, probe) in self.named
         if prefix:
             listers = _LISTED_BY.get(prefix, (probe,))
             asked = any(
