@@ -29,6 +29,8 @@ MAX_CHAIN_BYTES = 100_000
 
 # A ServerHello with this random is a HelloRetryRequest: the server speaks TLS 1.3 (RFC 8446 section 4.1.3).
 _RETRY_RANDOM = hashlib.sha256(b"HelloRetryRequest").digest()
+# How the random of a server that speaks TLS 1.3 ends where it was talked into TLS 1.2 (the same section).
+_SPEAKS_13 = b"DOWNGRD\x01"
 STATUS_REQUEST, ALPN, SIGNED_TIMESTAMPS, EXTENDED_MASTER_SECRET = 5, 16, 18, 23
 _SUPPORTED_VERSIONS, _KEY_SHARE, RENEGOTIATION_INFO = 43, 51, 0xFF01
 _RENEGOTIATION_SCSV, _FALLBACK_SCSV = 0x00FF, 0x5600
@@ -65,6 +67,10 @@ LEAN = Shape("lean", False)
 class Question:
     """What a hello offers: ``versions`` newest first (names of VERSIONS), ``suites`` by number in client's order.
 
+    Several versions are listed in an extension that servers of TLS 1.3 have to heed (RFC 8446 section 4.2.1), in the frame
+    of a hello of TLS 1.2: asked plainly for a version that it does not speak, GnuTLS does not go down to an older one
+    that it does, as RFC 5246 appendix E.1 would have it.
+
     ``server_name`` is an A-label name or ""; see :func:`sni`. ``groups`` and ``signatures`` stand in the place of those of
     an ordinary client. ``compressions`` are offered in the full shape only, so that the lean one tells whether a server
     dislikes the rest. ``fallback``: says that it is the second try of a client that may do better (RFC 7507).
@@ -83,7 +89,8 @@ class Question:
 @dataclass(frozen=True, slots=True)
 class ServerHello:
     """What the server chose. ``suite``, ``compression`` and ``group`` (of TLS 1.3, else 0) are numbers; ``retry``: a
-    HelloRetryRequest; ``extensions`` are those in clear, by number."""
+    HelloRetryRequest; ``extensions`` are those in clear, by number; ``speaks_13``: it says that it would rather have
+    spoken TLS 1.3 (only where it chose TLS 1.2; not every server says so)."""
 
     version: str
     suite: int
@@ -91,6 +98,7 @@ class ServerHello:
     compression: int = 0
     group: int = 0
     extensions: Mapping[int, bytes] = field(default_factory=dict)
+    speaks_13: bool = False
 
 
 def client_hello(question: Question, shape: Shape, random: bytes) -> bytes:
@@ -107,7 +115,7 @@ def client_hello(question: Question, shape: Shape, random: bytes) -> bytes:
         suites = (*suites, _FALLBACK_SCSV)
     session = random[32:] if newest > VERSIONS["TLS 1.2"] else b""
     body = (
-        min(newest, VERSIONS["TLS 1.2"]).to_bytes(2)
+        (VERSIONS["TLS 1.2"] if len(question.versions) > 1 else min(newest, VERSIONS["TLS 1.2"])).to_bytes(2)
         + random[:32]
         + vector(1, session)
         + vector(2, b"".join(suite.to_bytes(2) for suite in suites))
@@ -136,12 +144,14 @@ def _extensions(question: Question, shape: Shape, share: bytes, length_before: i
         wanted.append((50, _numbers(2, _SIGNATURES)))
     if shape.full and newest < VERSIONS["TLS 1.3"]:
         wanted += [(STATUS_REQUEST, b"\1\0\0\0\0"), (SIGNED_TIMESTAMPS, b"")]
-    if newest >= VERSIONS["TLS 1.3"]:
+    if newest >= VERSIONS["TLS 1.3"] or len(question.versions) > 1:
         offered = b"".join(VERSIONS[version].to_bytes(2) for version in question.versions)
+        wanted.append((_SUPPORTED_VERSIONS, vector(1, offered)))
+    if newest >= VERSIONS["TLS 1.3"]:
         # Empty: the server names its group in a HelloRetryRequest. Lean: a share, for servers that know no retry.
         empty = shape.full or bool(question.groups)
         shares = b"" if empty else (0x001D).to_bytes(2) + vector(2, share)
-        wanted += [(_SUPPORTED_VERSIONS, vector(1, offered)), (45, b"\1\1"), (_KEY_SHARE, vector(2, shares))]
+        wanted += [(45, b"\1\1"), (_KEY_SHARE, vector(2, shares))]
     coded = b"".join(kind.to_bytes(2) + vector(2, body) for kind, body in wanted)
     length = 4 + length_before + 2 + len(coded)
     if shape.full and length < _PADDED:
@@ -186,7 +196,8 @@ def server_hello(reply: Message) -> ServerHello:
     if number not in VERSION_NAMES:
         raise CodecError("a version that does not exist")
     group = Reader(extensions[_KEY_SHARE]).number(2) if _KEY_SHARE in extensions else 0
-    return ServerHello(VERSION_NAMES[number], suite, random == _RETRY_RANDOM, compression, group, extensions)
+    speaks_13 = number == VERSIONS["TLS 1.2"] and random.endswith(_SPEAKS_13)
+    return ServerHello(VERSION_NAMES[number], suite, random == _RETRY_RANDOM, compression, group, extensions, speaks_13)
 
 
 def _extensions_of(coded: Reader) -> dict[int, bytes]:

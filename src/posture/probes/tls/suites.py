@@ -65,6 +65,14 @@ def broken() -> tuple[int, ...]:
 
 
 @cache
+def worst_first() -> tuple[int, ...]:
+    """The broken suites, those last that are better than no encryption at all: 3DES, and suites without a certificate."""
+    known = suites()
+    least = (("3DES",), ("anon",))
+    return tuple(sorted(broken(), key=lambda number: known[name_of(number)].broken in least))
+
+
+@cache
 def ssl3() -> tuple[int, ...]:
     """What servers of the SSL 3.0 days knew: CBC and stream suites without elliptic curves, broken ones first."""
     known = [*broken(), *ordinary()]
