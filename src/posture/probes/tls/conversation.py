@@ -77,7 +77,6 @@ class Conversation:
         self._door = door
         self._shape = FULL
         self._proven: set[Shape] = set()
-        self._known: tuple[Ask, Shape] | None = None
         self._answered: tuple[bytes, Listen] | None = None
         self._disliked: set[Shape] = set()
         self._recoveries = 0
@@ -141,11 +140,11 @@ class Conversation:
     ) -> Heard:
         """A question asked once, whose answer is to be believed only with what others say; see :meth:`credible`."""
         question = Question(versions, suites, self.name, self._alpn, (), signatures, compressions)
-        return await self._once(self._asking(question))
+        return await self._asking(question)(self._shape)
 
     async def glance_ssl2(self) -> Heard:
         """The SSL 2.0 CLIENT-HELLO, once."""
-        return await self._once(self._ask_ssl2)
+        return await self._ask_ssl2(self._shape)
 
     def credible(self, heard: Heard) -> bool:
         """Whether a refusal was said to a hello of a shape that is answered, in an alert that means just that."""
@@ -251,14 +250,8 @@ class Conversation:
 
     # ---- one question, one connection
 
-    async def _once(self, ask: Ask) -> Heard:
-        heard = await ask(self._shape)
-        if heard.hello:
-            self._known = (ask, self._shape)
-        return heard
-
     async def _twice(self, ask: Ask, *, doubt: bool) -> Heard:
-        first = await self._once(ask)
+        first = await ask(self._shape)
         if first.answer == ACCEPTED or self._believed(first, doubt):
             return first
         other = LEAN if self._shape is FULL else FULL
@@ -268,7 +261,6 @@ class Conversation:
                 self._disliked.add(self._shape)
             if self._shape not in self._proven:
                 self._shape = other
-            self._known = (ask, other)
         if second.answer == ACCEPTED:
             return second
         return await self._agreement(first, second)
@@ -289,18 +281,11 @@ class Conversation:
             return by_alert[0] if certain else unclear[0]
         if by_alert:
             return by_alert[0]
-        if await self._still_answers():
-            return first
-        if self._known is not None:
-            raise self._throttled("hangs up on hellos that it answered before")
-        return Heard(UNCLEAR, str(Reason.REFUSED_BY_TARGET))
-
-    async def _still_answers(self) -> bool:
-        """Whether a hello that was accepted before is accepted now: hanging up may be a refusal, or the end of all talk."""
-        if self._known is None:
-            return False
-        ask, shape = self._known
-        return (await ask(shape)).answer == ACCEPTED
+        if self._answered is None or self.spent:
+            return Heard(UNCLEAR, str(Reason.REFUSED_BY_TARGET))
+        # Hanging up may be a refusal, or the end of all talk.
+        await self._must_answer()
+        return first
 
     async def _ask(self, hello: bytes, listen: Listen, shape: Shape) -> Heard:
         if self._silent():
