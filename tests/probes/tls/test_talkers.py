@@ -14,7 +14,7 @@ from posture.facts import TlsFacts
 from posture.model import AbsentCause, NotSeen, NotThere, Reason
 from tests.doors import LoopbackDoor, Place
 from tests.lab import talkers
-from tests.probes.tls.asking import ADDRESS, NAME, answers, observe
+from tests.probes.tls.asking import ADDRESS, NAME, answers, names, observe
 
 Files = tuple[Path, Path]
 
@@ -63,6 +63,20 @@ def test_dovecot(folder: Path, identity: talkers.Identity) -> None:
         assert is_modern(places["pop3"], 110, "pop3")
         assert is_modern(places["imaps"], 993)
         assert is_modern(places["pop3s"], 995)
+
+
+def test_a_server_that_stumbles_over_its_own_choice_hides_no_other_suite(
+    folder: Path, identity: talkers.Identity
+) -> None:
+    """Dovecot was given no parameters for DHE; asked for a list with such a suite it chooses it, and hangs up."""
+    with talkers.dovecot(folder, identity) as places:
+        door = LoopbackDoor({(ADDRESS, 993): places["imaps"]})
+        facts, legacy = asyncio.run(_both(door, 993, NAME, ""))
+
+    assert any("CBC" in name for name in names(facts, "TLS 1.2"))
+    assert not any("_DHE_" in name for name in names(facts, "TLS 1.2"))
+    assert answers(legacy)["TLS 1.2"] == "refused"
+    assert len(door.connections) <= 34, "who hangs up where others send an alert is asked more often, not for ever"
 
 
 def test_vsftpd(folder: Path, identity: talkers.Identity) -> None:

@@ -25,7 +25,7 @@ from posture.probes.tls.hello import FULL, LEAN, LEAN_SUITES, Chain, Question, S
 from posture.probes.tls.listening import Heard, listen, listen_ssl2
 from posture.probes.tls.records import CodecError, NotTls
 from posture.probes.tls.starttls import start_tls
-from posture.probes.tls.suites import name_of, ssl2
+from posture.probes.tls.suites import name_of, ssl2, without_dhe
 from posture.task import Task
 
 # OpenSSL at its usual security level says internal_error to TLS 1.0 and 1.1; so may a server in trouble: both shapes count.
@@ -82,6 +82,8 @@ class Conversation:
         self._recoveries = 0
         self._misses: list[NotSeen] = []
         self._unclear_in_a_row = 0
+        self._hangs_up = False
+        self._pending = False
         self._connected = False
         self._in_clear = False
         self._left = most if self.frugal else 1_000_000
@@ -128,7 +130,7 @@ class Conversation:
             groups, signatures, compressions, fallback: as in :class:`Question`.
         """
         question = Question(versions, suites, self.name, self._alpn, groups, signatures, compressions, fallback)
-        return await self._twice(self._asking(question), doubt=doubt)
+        return await self._twice(self._asking(question), doubt=doubt, plain=without_dhe(suites) == suites)
 
     async def glance(
         self,
@@ -175,7 +177,7 @@ class Conversation:
 
     async def settle_ssl2(self) -> Heard:
         """The SSL 2.0 CLIENT-HELLO, with a short and a long challenge."""
-        return await self._twice(self._ask_ssl2, doubt=True)
+        return await self._twice(self._ask_ssl2, doubt=True, plain=True)
 
     async def _ask_ssl2(self, shape: Shape) -> Heard:
         hello = ssl2_hello(ssl2(), secrets.token_bytes(16 if shape.full else 32))
@@ -250,9 +252,22 @@ class Conversation:
 
     # ---- one question, one connection
 
-    async def _twice(self, ask: Ask, *, doubt: bool) -> Heard:
+    async def conclude(self) -> None:
+        """To be awaited last: whether a server that refuses by hanging up did so to the end, or had enough of us.
+
+        Raises:
+            NotSeen: RATE_LIMITED.
+        """
+        if self._pending and not self.frugal:
+            await self._must_answer()
+
+    async def _twice(self, ask: Ask, *, doubt: bool, plain: bool) -> Heard:
+        """``plain``: no suite is among those offered over which a server may stumble, as it does not in the lean shape."""
         first = await ask(self._shape)
         if first.answer == ACCEPTED or self._believed(first, doubt):
+            return first
+        if plain and self._hangs_up and first.why == "closed" and first.shape in self._proven:
+            self._pending = True
             return first
         other = LEAN if self._shape is FULL else FULL
         second = await ask(other)
@@ -283,8 +298,13 @@ class Conversation:
             return by_alert[0]
         if self._answered is None or self.spent:
             return Heard(UNCLEAR, str(Reason.REFUSED_BY_TARGET))
-        # Hanging up may be a refusal, or the end of all talk.
+        if self._hangs_up:
+            self._pending = True
+            return first
+        # Hanging up may be a refusal, or the end of all talk. Once known, the way of a server is put to the test again
+        # by the next hello that it answers, or at last.
         await self._must_answer()
+        self._hangs_up = True
         return first
 
     async def _ask(self, hello: bytes, listen: Listen, shape: Shape) -> Heard:
@@ -303,6 +323,7 @@ class Conversation:
             self._unclear_in_a_row = 0
         if heard.by_alert or heard.answer == ACCEPTED:
             self._answered = (hello, listen)
+            self._pending = False
         heard = replace(heard, shape=shape)
         if heard.hello:
             self._proven.add(shape)

@@ -22,6 +22,7 @@ from posture.probes.tls.records import (
     record,
     vector,
 )
+from posture.probes.tls.suites import without_dhe
 
 CLIENT_HELLO, SERVER_HELLO, CERTIFICATE = 1, 2, 11
 MAX_CERTIFICATES = 20
@@ -108,7 +109,7 @@ def client_hello(question: Question, shape: Shape, random: bytes) -> bytes:
         random: 64 octets: the hello's random, and a session id (or key share) of the middlebox-compatible kind.
     """
     newest = VERSIONS[question.versions[0]]
-    suites = question.suites if shape.full else question.suites[:LEAN_SUITES]
+    suites = question.suites if shape.full else without_dhe(question.suites)[:LEAN_SUITES]
     if not shape.full:
         suites = (*suites, _RENEGOTIATION_SCSV)
     if question.fallback:

@@ -58,6 +58,7 @@ async def observe_legacy(task: Task, door: Door) -> TlsLegacyFacts:
         raise talk.unseen()
     newest = next((answer.version for answer in reversed(versions) if answer.answer == ACCEPTED), "")
     preferred = await _preferred(talk, newest) if newest else ""
+    await talk.conclude()
     return TlsLegacyFacts(task.name, talk.starttls, everything, preferred, traits)
 
 

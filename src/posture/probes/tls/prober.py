@@ -63,6 +63,7 @@ async def observe_tls(task: Task, door: Door) -> TlsFacts:
     why = await talk.read_chain() if accepted else ""
     unnamed = await _unnamed(talk, versions)
     traits = await ask_traits(talk, versions, preference, every=every)
+    await talk.conclude()
     return TlsFacts(
         name=task.name,
         starttls=talk.starttls,

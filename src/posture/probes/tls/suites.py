@@ -6,6 +6,7 @@ from functools import cache
 
 from posture.facts.suites import SSL2, TLS12, TLS13, Suite, suites
 
+_FINITE = ("DHE", "DH")
 _EXCHANGES = ("ECDHE", "DHE", "RSA", "ECDH", "DH")
 _CIPHERS = ("AES", "CHACHA20", "CAMELLIA", "ARIA", "SEED")
 
@@ -52,6 +53,17 @@ def kinds() -> tuple[tuple[int, ...], ...]:
         tuple(number for number in by if by[number] == "DHE"),
         tuple(number for number in by if by[number] not in ("ECDHE", "DHE")),
     )
+
+
+@cache
+def without_dhe(offered: tuple[int, ...]) -> tuple[int, ...]:
+    """The suites without finite-field Diffie-Hellman; all of them, when there are no others.
+
+    A server that was given no parameters may choose DHE all the same, and stumble: that says nothing of the others.
+    """
+    known = suites()
+    others = tuple(one for one in offered if (name := name_of(one)) not in known or known[name].exchange not in _FINITE)
+    return others or offered
 
 
 @cache
