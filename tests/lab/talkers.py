@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab import free_port, need, need_root, serve
+from tests.lab import free_port, need, need_root, serve, wait_for_port
 
 HOST = "127.0.0.1"
 Place = tuple[str, int]
@@ -91,7 +91,9 @@ def dovecot(folder: Path, identity: Identity) -> Iterator[Mapping[str, Place]]:
         f"ssl = yes\nssl_cert = <{identity.chain}\nssl_key = <{identity.key}\nssl_min_protocol = TLSv1.2\n"
         f"passdb {{\n  driver = static\n}}\nuserdb {{\n  driver = static\n}}\n{listening}"
     )
-    with serve([binary, "-F", "-c", configuration], ready=(HOST, ports["pop3s"])):
+    with serve([binary, "-F", "-c", configuration]) as process:
+        for port in ports.values():
+            wait_for_port(HOST, port, process=process)
         yield {name: (HOST, port) for name, port in ports.items()}
 
 
@@ -123,9 +125,7 @@ def slapd(folder: Path, identity: Identity | None) -> Iterator[Mapping[str, Plac
     ports = {name: free_port() for name in names}
     secured = f"TLSCertificateFile {identity.chain}\nTLSCertificateKeyFile {identity.key}\n" if identity else ""
     configuration = folder / "slapd.conf"
-    configuration.write_text(
-        f"pidfile {folder}/pid\nargsfile {folder}/args\n{secured}"
-    )
+    configuration.write_text(f"pidfile {folder}/pid\nargsfile {folder}/args\n{secured}")
     urls = " ".join(f"{name}://{HOST}:{port}" for name, port in ports.items())
     with serve([binary, "-d", "0", "-h", urls, "-f", configuration], ready=(HOST, ports[names[-1]])):
         yield {name: (HOST, port) for name, port in ports.items()}

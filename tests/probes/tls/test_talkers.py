@@ -16,6 +16,7 @@ from tests.doors import LoopbackDoor, Place
 from tests.lab import talkers
 from tests.probes.tls.asking import ADDRESS, NAME, answers, names, observe
 
+pytestmark = pytest.mark.xdist_group("ports with TLS")
 Files = tuple[Path, Path]
 
 

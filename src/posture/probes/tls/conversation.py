@@ -83,6 +83,7 @@ class Conversation:
         self._misses: list[NotSeen] = []
         self._unclear_in_a_row = 0
         self._hangs_up = False
+        self._alerts = False
         self._pending = False
         self._connected = False
         self._in_clear = False
@@ -177,7 +178,12 @@ class Conversation:
 
     async def settle_ssl2(self) -> Heard:
         """The SSL 2.0 CLIENT-HELLO, with a short and a long challenge."""
-        return await self._twice(self._ask_ssl2, doubt=True, plain=True)
+        # Who sends alerts to hellos of TLS may still not know these for hellos at all.
+        alerts, self._alerts = self._alerts, False
+        try:
+            return await self._twice(self._ask_ssl2, doubt=True, plain=True)
+        finally:
+            self._alerts = self._alerts or alerts
 
     async def _ask_ssl2(self, shape: Shape) -> Heard:
         hello = ssl2_hello(ssl2(), secrets.token_bytes(16 if shape.full else 32))
@@ -266,7 +272,7 @@ class Conversation:
         first = await ask(self._shape)
         if first.answer == ACCEPTED or self._believed(first, doubt):
             return first
-        if plain and self._hangs_up and first.why == "closed" and first.shape in self._proven:
+        if plain and self._hangs_up and not self._alerts and first.why == "closed" and first.shape in self._proven:
             self._pending = True
             return first
         other = LEAN if self._shape is FULL else FULL
@@ -298,12 +304,15 @@ class Conversation:
             return by_alert[0]
         if self._answered is None or self.spent:
             return Heard(UNCLEAR, str(Reason.REFUSED_BY_TARGET))
-        if self._hangs_up:
+        if self._hangs_up and not self._alerts:
             self._pending = True
             return first
         # Hanging up may be a refusal, or the end of all talk. Once known, the way of a server is put to the test again
         # by the next hello that it answers, or at last.
         await self._must_answer()
+        if self._alerts:
+            # Who refuses by alerts and hangs up here is not the server, perhaps, but a box that minds the hello.
+            return Heard(UNCLEAR, str(Reason.REFUSED_BY_TARGET))
         self._hangs_up = True
         return first
 
@@ -324,6 +333,7 @@ class Conversation:
         if heard.by_alert or heard.answer == ACCEPTED:
             self._answered = (hello, listen)
             self._pending = False
+            self._alerts = self._alerts or heard.by_alert
         heard = replace(heard, shape=shape)
         if heard.hello:
             self._proven.add(shape)

@@ -47,7 +47,14 @@ _SIGNATURES = (
     *(0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601, 0x0603, 0x0807, 0x0808),
     *(0x0809, 0x080A, 0x080B, 0x0303, 0x0301, 0x0203, 0x0201, 0x0402, 0x0202),
 )
-LEAN_SUITES = 60
+# What an elliptic and an RSA server of any age can sign with: a lean hello is to stay below 256 octets.
+_SIGNATURES_LEAN = (0x0403, 0x0804, 0x0401, 0x0503, 0x0501, 0x0807, 0x0201, 0x0203)
+LEAN_SUITES = 52
+_OF_TLS13 = 0x13
+# Of the suites before TLS 1.3 some of each kind, where there is no room for more.
+_VARIED = frozenset(
+    (0xC02B, 0xC02F, 0xC02C, 0xC030, 0xCCA9, 0xCCA8, 0xC009, 0xC013, 0xC00A, 0xC014, 0x009C, 0x009D, 0x002F, 0x0035)
+)
 # Some load balancers hang on hellos of 256 to 511 octets (RFC 7685).
 _PADDED = 512
 
@@ -109,7 +116,7 @@ def client_hello(question: Question, shape: Shape, random: bytes) -> bytes:
         random: 64 octets: the hello's random, and a session id (or key share) of the middlebox-compatible kind.
     """
     newest = VERSIONS[question.versions[0]]
-    suites = question.suites if shape.full else without_dhe(question.suites)[:LEAN_SUITES]
+    suites = question.suites if shape.full else _lean(question.suites, newest)
     if not shape.full:
         suites = (*suites, _RENEGOTIATION_SCSV)
     if question.fallback:
@@ -139,7 +146,8 @@ def _extensions(question: Question, shape: Shape, share: bytes, length_before: i
     if question.alpn and shape.full:
         wanted.append((ALPN, vector(2, b"".join(vector(1, name.encode("ascii")) for name in question.alpn))))
     if newest >= VERSIONS["TLS 1.2"]:
-        wanted.append((13, _numbers(2, question.signatures or _SIGNATURES)))
+        usual = _SIGNATURES if shape.full else _SIGNATURES_LEAN
+        wanted.append((13, _numbers(2, question.signatures or usual)))
     if question.signatures:
         # Only what is said in the handshake is asked about: certificates may be signed as ever (RFC 8446 section 4.2.3).
         wanted.append((50, _numbers(2, _SIGNATURES)))
@@ -158,6 +166,13 @@ def _extensions(question: Question, shape: Shape, share: bytes, length_before: i
     if shape.full and length < _PADDED:
         coded += (21).to_bytes(2) + vector(2, bytes(max(0, _PADDED - length - 4)))
     return vector(2, coded)
+
+
+def _lean(suites: tuple[int, ...], newest: int) -> tuple[int, ...]:
+    chosen = without_dhe(suites)
+    if newest >= VERSIONS["TLS 1.3"]:
+        chosen = tuple(suite for suite in chosen if suite >> 8 == _OF_TLS13 or suite in _VARIED) or chosen
+    return chosen[:LEAN_SUITES]
 
 
 def _groups(newest: int, shape: Shape) -> tuple[int, ...]:
