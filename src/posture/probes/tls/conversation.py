@@ -22,11 +22,13 @@ from posture.probes.tls.hello import FULL, LEAN, LEAN_SUITES, Chain, Question, S
 from posture.probes.tls.listening import Heard, listen, listen_ssl2
 from posture.probes.tls.records import CodecError, NotTls
 from posture.probes.tls.starttls import start_tls
-from posture.probes.tls.suites import name_of, ssl2
+from posture.probes.tls.suites import kinds, name_of, ssl2
 from posture.task import Task
 
 # OpenSSL at its usual security level says internal_error to TLS 1.0 and 1.1; so may a server in trouble: both shapes count.
 _DOUBTFUL = frozenset({"internal_error"})
+# No word about the suites: a server in trouble, perhaps with the one that it chose.
+_ABRUPT = frozenset({"closed", "internal_error"})
 # Refusals of our own side: the scan may not go on, whatever the server would say.
 _OURS = frozenset(
     {Reason.OUT_OF_SCOPE, Reason.NOT_GRANTED, Reason.BLACKOUT, Reason.STOPPED, Reason.BUG, Reason.RATE_LIMITED}
@@ -159,10 +161,25 @@ class Conversation:
             heard = first or await self.settle((version,), rest, doubt=doubt and not chosen)
             first = None
             if heard.hello is None or heard.hello.version != version:
+                if chosen and heard.answer == REFUSED and heard.why in _ABRUPT and len(_by_kind(rest)) > 1:
+                    return await self._kind_by_kind(version, chosen, rest, limit)
                 return _ended(version, chosen, heard, len(rest))
             chosen.append(heard.hello.suite)
             if len(chosen) in (limit, len(suites)):
                 return VersionAnswer(version, ACCEPTED, "", _names(chosen), complete=len(chosen) == len(suites))
+
+    async def _kind_by_kind(self, version: str, chosen: list[int], rest: tuple[int, ...], limit: int) -> VersionAnswer:
+        """The end of an elimination by a server that hung up: it may have chosen a suite that it cannot serve, as some do
+        with DHE when they were given no parameters, and would serve others."""
+        names, complete = _names(chosen), True
+        for part in _by_kind(rest):
+            if len(names) >= limit:
+                return VersionAnswer(version, ACCEPTED, "", names)
+            heard = await self.settle((version,), part, doubt=False)
+            more = await self.eliminate(version, part, first=heard, limit=limit - len(names))
+            names += more.suites
+            complete = complete and more.complete
+        return VersionAnswer(version, ACCEPTED, "", names, complete)
 
     async def read_chain(self) -> str:
         """Fetches the chain in a whole handshake when no flight in clear held it. Returns "" or the reason word.
@@ -360,6 +377,11 @@ def _ended(version: str, chosen: list[int], heard: Heard, left: int) -> VersionA
     if other:
         return VersionAnswer(version, REFUSED, other, (), complete=True)
     return VersionAnswer(version, heard.answer, heard.why, (), complete=heard.answer == REFUSED)
+
+
+def _by_kind(numbers: tuple[int, ...]) -> list[tuple[int, ...]]:
+    parts = (tuple(number for number in numbers if number in kind) for kind in kinds())
+    return [part for part in parts if part]
 
 
 def _names(numbers: list[int]) -> tuple[str, ...]:

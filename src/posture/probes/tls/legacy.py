@@ -31,25 +31,27 @@ from posture.task import Task
 
 # So many broken suites per version are listed; more would tell the owner nothing new.
 _BROKEN_LISTED = 8
+_ALL = 400  # more than there are
 _LESSER = {"TLS 1.2": "TLS 1.1", "TLS 1.1": "TLS 1.0"}
 # By hash, weakest first: RSA, ECDSA and DSA (RFC 5246 section 7.4.1.4.1).
 _OLD_SIGNATURES = {"MD5": (0x0101,), "SHA-1": (0x0201, 0x0203, 0x0202), "SHA-224": (0x0301, 0x0303, 0x0302)}
 
 
 async def observe_legacy(task: Task, door: Door) -> TlsLegacyFacts:
-    """SSL 2.0, SSL 3.0, and broken suites at TLS 1.2 and older.
+    """SSL 2.0, SSL 3.0, and broken suites at TLS 1.2 and older. ``params["all_suites"]`` lists all of them.
 
     Raises:
         NotThere: the port is closed.
         NotSeen: as in :func:`observe_tls`.
     """
     talk = Conversation(task, door)
+    limit = _ALL if task.params.get("all_suites") else _BROKEN_LISTED
     if talk.frugal:
         traits = tuple(_not_asked(name, POLITENESS) for name in (COMPRESSION, FALLBACK_SIGNAL, OLD_HASHES))
-        versions = await _broken_suites(talk, None)
+        versions = await _broken_suites(talk, None, 2)
     else:
-        versions, traits = await _thoroughly(talk)
-    ssl_3 = await _ssl3(talk)
+        versions, traits = await _thoroughly(talk, limit)
+    ssl_3 = await talk.eliminate("SSL 3.0", ssl3(), limit=1 if talk.frugal else limit)
     ssl_2 = await _ssl2(talk)
     everything = (ssl_2, ssl_3, *versions)
     declined = not talk.frugal and not talk.alive and ssl_2.answer != ACCEPTED
@@ -60,7 +62,7 @@ async def observe_legacy(task: Task, door: Door) -> TlsLegacyFacts:
     return TlsLegacyFacts(task.name, talk.starttls, everything, preferred, traits)
 
 
-async def _thoroughly(talk: Conversation) -> tuple[tuple[VersionAnswer, ...], tuple[Trait, ...]]:
+async def _thoroughly(talk: Conversation, limit: int) -> tuple[tuple[VersionAnswer, ...], tuple[Trait, ...]]:
     """The broken suites, and the traits, sorted by name."""
     # The first hello also shows that our kind is answered here, without which a refusal of the next ones says little.
     pressed = await talk.settle(("TLS 1.2",), ordinary(), compressions=(DEFLATE, 0))
@@ -68,7 +70,7 @@ async def _thoroughly(talk: Conversation) -> tuple[tuple[VersionAnswer, ...], tu
         await talk.settle(("TLS 1.3", "TLS 1.2"), (*tls13(), *ordinary()))
     newest = pressed.hello.version if pressed.hello else ""
     lesser = await _with_signal(talk, newest)
-    versions = await _broken_suites(talk, lesser if newest == "TLS 1.2" else None)
+    versions = await _broken_suites(talk, lesser if newest == "TLS 1.2" else None, limit)
     return versions, (_compression(pressed), _fallback(pressed, lesser), await _old_hashes(talk, pressed))
 
 
@@ -79,13 +81,13 @@ async def _with_signal(talk: Conversation, newest: str) -> Heard | None:
     return await talk.settle((_LESSER[newest],), ordinary(), doubt=False, fallback=True)
 
 
-async def _broken_suites(talk: Conversation, lesser: Heard | None) -> tuple[VersionAnswer, ...]:
+async def _broken_suites(talk: Conversation, lesser: Heard | None, limit: int) -> tuple[VersionAnswer, ...]:
     """Broken suites, oldest version first; a version that the server passed over for an older one is refused.
 
     Args:
         lesser: what an earlier hello of TLS 1.1 was answered; protocol_version settles that there is no suite to ask for.
+        limit: so many are listed per version.
     """
-    limit = 2 if talk.frugal else _BROKEN_LISTED
     first = await talk.settle(("TLS 1.2",), broken(), doubt=False)
     at_1_2 = await talk.eliminate("TLS 1.2", broken(), first=first, limit=limit)
     if talk.frugal and at_1_2.why not in VERSIONS:
@@ -93,6 +95,8 @@ async def _broken_suites(talk: Conversation, lesser: Heard | None) -> tuple[Vers
     known = lesser is not None and lesser.answer == REFUSED and lesser.why == "protocol_version"
     heard = lesser if known and lesser else await talk.settle(("TLS 1.1",), broken(), doubt=False)
     at_1_1 = await talk.eliminate("TLS 1.1", broken(), first=heard, limit=limit)
+    if at_1_1.answer == ACCEPTED and limit == _ALL:
+        return await talk.eliminate("TLS 1.0", broken(), limit=limit), at_1_1, at_1_2
     if at_1_1.answer == ACCEPTED:
         return at_1_1, at_1_2
     if heard.hello and heard.hello.version == "TLS 1.0":
@@ -160,10 +164,6 @@ def _not_asked(name: str, why: str = NOTHING_TO_ASK) -> Trait:
 async def _preferred(talk: Conversation, version: str) -> str:
     heard = await talk.settle((version,), (*broken(), *ordinary()), doubt=False)
     return name_of(heard.hello.suite) if heard.hello else ""
-
-
-async def _ssl3(talk: Conversation) -> VersionAnswer:
-    return await talk.eliminate("SSL 3.0", ssl3(), limit=1 if talk.frugal else _BROKEN_LISTED)
 
 
 async def _ssl2(talk: Conversation) -> VersionAnswer:
