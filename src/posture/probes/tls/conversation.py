@@ -17,15 +17,15 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from posture.facts.tls import ACCEPTED, REFUSED, UNCLEAR, VersionAnswer
+from posture.facts.tls import ACCEPTED, UNCLEAR
 from posture.model import AbsentCause, NotSeen, NotThere, Reason
 from posture.probes.base import Door, Stream
 from posture.probes.tls.chain import handshake_chain
-from posture.probes.tls.hello import FULL, LEAN, LEAN_SUITES, Chain, Question, Shape, client_hello, sni, ssl2_hello
+from posture.probes.tls.hello import FULL, LEAN, Chain, Question, Shape, client_hello, sni, ssl2_hello
 from posture.probes.tls.listening import Heard, listen, listen_ssl2
 from posture.probes.tls.records import CodecError, NotTls
 from posture.probes.tls.starttls import start_tls
-from posture.probes.tls.suites import name_of, ssl2, without_dhe
+from posture.probes.tls.suites import ssl2, without_dhe
 from posture.task import Task
 
 # OpenSSL at its usual security level says internal_error to TLS 1.0 and 1.1; so may a server in trouble: both shapes count.
@@ -188,36 +188,6 @@ class Conversation:
     async def _ask_ssl2(self, shape: Shape) -> Heard:
         hello = ssl2_hello(ssl2(), secrets.token_bytes(16 if shape.full else 32))
         return await self._ask(hello, listen_ssl2, shape)
-
-    async def eliminate(
-        self,
-        version: str,
-        suites: tuple[int, ...],
-        *,
-        first: Heard | None = None,
-        known: tuple[int, ...] = (),
-        doubt: bool = True,
-        limit: int = 200,
-    ) -> VersionAnswer:
-        """What the server accepts at one version: offer, strike what it chose, offer the rest, until it refuses.
-
-        Args:
-            first: the answer to a hello that offered at least these, when there is one already.
-            known: suites that were chosen before.
-            doubt: as in :meth:`settle`, of the first hello.
-            limit: stop after so many accepted suites.
-        """
-        chosen = list(known)
-        doubt = doubt and first is None
-        while True:
-            rest = tuple(suite for suite in suites if suite not in chosen)
-            heard = first or await self.settle((version,), rest, doubt=doubt and not chosen)
-            first = None
-            if heard.hello is None or heard.hello.version != version:
-                return _ended(version, chosen, heard, len(rest))
-            chosen.append(heard.hello.suite)
-            if len(chosen) in (limit, len(suites)):
-                return VersionAnswer(version, ACCEPTED, "", _names(chosen), complete=len(chosen) == len(suites))
 
     async def read_chain(self) -> str:
         """Fetches the chain in a whole handshake when no flight in clear held it. Returns "" or the reason word.
@@ -427,19 +397,3 @@ class Conversation:
 
 def _missed(unseen: NotSeen, *, turned_away: bool = False) -> _Attempt:
     return _Attempt(Heard(UNCLEAR, str(unseen.reason)), unseen, turned_away)
-
-
-def _ended(version: str, chosen: list[int], heard: Heard, left: int) -> VersionAnswer:
-    """The end of an elimination by anything but another accepted suite."""
-    other = heard.hello.version if heard.hello else ""
-    if chosen:
-        covered = heard.shape.full or left <= LEAN_SUITES
-        why = heard.why if heard.answer == UNCLEAR else ""
-        return VersionAnswer(version, ACCEPTED, why, _names(chosen), complete=heard.answer == REFUSED and covered)
-    if other:
-        return VersionAnswer(version, REFUSED, other, (), complete=True)
-    return VersionAnswer(version, heard.answer, heard.why, (), complete=heard.answer == REFUSED)
-
-
-def _names(numbers: list[int]) -> tuple[str, ...]:
-    return tuple(name_of(number) for number in numbers)

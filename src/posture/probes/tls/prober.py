@@ -27,6 +27,7 @@ from posture.model import Reason
 from posture.probes.base import Door
 from posture.probes.tls import hello as codec
 from posture.probes.tls.conversation import MOST_OF_MAIL, Conversation
+from posture.probes.tls.elimination import eliminate
 from posture.probes.tls.listening import Heard
 from posture.probes.tls.mail import WITHDRAWN_PAIR, ask_politely
 from posture.probes.tls.records import VERSIONS
@@ -172,14 +173,14 @@ async def _suites(
     talk: Conversation, version: str, limit: int, first: Heard | None = None, known: tuple[int, ...] = ()
 ) -> VersionAnswer:
     """The suites of one version; of a long list the first, and one of each kind of key exchange that there is."""
-    answer = await talk.eliminate(version, ordinary(), first=first, known=known, limit=limit)
+    answer = await eliminate(talk, version, ordinary(), first=first, known=known, limit=limit)
     if answer.answer != ACCEPTED or answer.complete:
         return answer
     found, clear = list(answer.suites), True
     for kind in kinds():
         if not any(name_of(number) in found for number in kind):
             heard = await talk.settle((version,), kind, doubt=False)
-            more = await talk.eliminate(version, kind, first=heard, limit=1)
+            more = await eliminate(talk, version, kind, first=heard, limit=1)
             found += more.suites
             clear = clear and more.answer != UNCLEAR
     return replace(answer, suites=tuple(found), exchange_complete=clear)
@@ -190,12 +191,12 @@ async def _modes(talk: Conversation, answer: VersionAnswer) -> VersionAnswer:
     if answer.answer != ACCEPTED or answer.complete or any(not suites()[name].aead for name in answer.suites):
         return answer
     heard = await talk.settle((answer.version,), without_aead(), doubt=False)
-    found = await talk.eliminate(answer.version, without_aead(), first=heard, limit=1)
+    found = await eliminate(talk, answer.version, without_aead(), first=heard, limit=1)
     return replace(answer, suites=(*answer.suites, *found.suites), mode_complete=found.answer == REFUSED)
 
 
 async def _tls13(talk: Conversation, both: Heard, limit: int) -> VersionAnswer:
     if both.answer == ACCEPTED:
         # The choice of an older version in this hello is the clearest refusal of TLS 1.3 there is.
-        return await talk.eliminate("TLS 1.3", tls13(), first=both, limit=limit)
+        return await eliminate(talk, "TLS 1.3", tls13(), first=both, limit=limit)
     return VersionAnswer("TLS 1.3", both.answer, both.why, (), complete=both.answer == REFUSED)
