@@ -127,7 +127,9 @@ def slapd(folder: Path, identity: Identity | None) -> Iterator[Mapping[str, Plac
     configuration = folder / "slapd.conf"
     configuration.write_text(f"pidfile {folder}/pid\nargsfile {folder}/args\n{secured}")
     urls = " ".join(f"{name}://{HOST}:{port}" for name, port in ports.items())
-    with serve([binary, "-d", "0", "-h", urls, "-f", configuration], ready=(HOST, ports[names[-1]])):
+    with serve([binary, "-d", "0", "-h", urls, "-f", configuration]) as process:
+        for port in ports.values():
+            wait_for_port(HOST, port, process=process)
         yield {name: (HOST, port) for name, port in ports.items()}
 
 
@@ -172,7 +174,9 @@ def prosody(folder: Path, identity: Identity, name: str) -> Iterator[Mapping[str
         f'ssl = {{ certificate = "{owned.chain}", key = "{owned.key}" }}\nVirtualHost "{name}"\n'
     )
     as_user = ["setpriv", "--reuid=prosody", "--regid=prosody", "--clear-groups"]
-    with serve([*as_user, binary, "--config", configuration, "-F"], ready=(HOST, ports["xmpp-server"]), cwd=home):
+    with serve([*as_user, binary, "--config", configuration, "-F"], cwd=home) as process:
+        for port in ports.values():
+            wait_for_port(HOST, port, process=process)
         yield {name: (HOST, port) for name, port in ports.items()}
 
 

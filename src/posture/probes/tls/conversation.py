@@ -131,7 +131,8 @@ class Conversation:
             groups, signatures, compressions, fallback: as in :class:`Question`.
         """
         question = Question(versions, suites, self.name, self._alpn, groups, signatures, compressions, fallback)
-        return await self._twice(self._asking(question), doubt=doubt, plain=without_dhe(suites) == suites)
+        plain = without_dhe(suites) == suites
+        return await self._twice(self._asking(question), doubt=doubt, plain=plain, usual=not signatures)
 
     async def glance(
         self,
@@ -178,12 +179,7 @@ class Conversation:
 
     async def settle_ssl2(self) -> Heard:
         """The SSL 2.0 CLIENT-HELLO, with a short and a long challenge."""
-        # Who sends alerts to hellos of TLS may still not know these for hellos at all.
-        alerts, self._alerts = self._alerts, False
-        try:
-            return await self._twice(self._ask_ssl2, doubt=True, plain=True)
-        finally:
-            self._alerts = self._alerts or alerts
+        return await self._twice(self._ask_ssl2, doubt=True, plain=True, usual=True)
 
     async def _ask_ssl2(self, shape: Shape) -> Heard:
         hello = ssl2_hello(ssl2(), secrets.token_bytes(16 if shape.full else 32))
@@ -237,12 +233,18 @@ class Conversation:
         if self._pending and not self.frugal:
             await self._must_answer()
 
-    async def _twice(self, ask: Ask, *, doubt: bool, plain: bool) -> Heard:
-        """``plain``: no suite is among those offered over which a server may stumble, as it does not in the lean shape."""
+    async def _twice(self, ask: Ask, *, doubt: bool, plain: bool, usual: bool) -> Heard:
+        """An answer, or what two shapes of hello say together.
+
+        Args:
+            plain: no suite is among those offered over which a server may stumble, as it does not in the lean shape.
+            usual: the hello has no extension that others of its shape have not.
+        """
         first = await ask(self._shape)
         if first.answer == ACCEPTED or self._believed(first, doubt):
             return first
-        if plain and self._hangs_up and not self._alerts and first.why == "closed" and first.shape in self._proven:
+        usual = usual and first.shape in self._proven
+        if plain and usual and self._hangs_up and not self._alerts and first.why == "closed":
             self._pending = True
             return first
         other = LEAN if self._shape is FULL else FULL
@@ -254,7 +256,7 @@ class Conversation:
                 self._shape = other
         if second.answer == ACCEPTED:
             return second
-        return await self._agreement(first, second)
+        return await self._agreement(first, second, usual=usual)
 
     def _believed(self, heard: Heard, doubt: bool) -> bool:
         if not heard.by_alert or heard.why in DOUBTFUL:
@@ -263,7 +265,7 @@ class Conversation:
             return True  # its reply to STARTTLS shows that it understands us
         return self.alive and (heard.why == "protocol_version" or (not doubt and heard.shape in self._proven))
 
-    async def _agreement(self, first: Heard, second: Heard) -> Heard:
+    async def _agreement(self, first: Heard, second: Heard, *, usual: bool) -> Heard:
         """What two shapes of a hello say together, neither of which was accepted."""
         by_alert = [heard for heard in (first, second) if heard.by_alert]
         unclear = [heard for heard in (first, second) if heard.answer == UNCLEAR]
@@ -280,7 +282,7 @@ class Conversation:
         # Hanging up may be a refusal, or the end of all talk. Once known, the way of a server is put to the test again
         # by the next hello that it answers, or at last.
         await self._must_answer()
-        if self._alerts:
+        if self._alerts and not usual:
             # Who refuses by alerts and hangs up here is not the server, perhaps, but a box that minds the hello.
             return Heard(UNCLEAR, str(Reason.REFUSED_BY_TARGET))
         self._hangs_up = True

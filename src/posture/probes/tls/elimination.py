@@ -37,7 +37,8 @@ async def eliminate(
         heard = first or await talk.settle((version,), rest, doubt=doubt and not chosen)
         first = None
         if heard.hello is None or heard.hello.version != version:
-            if chosen and heard.answer == REFUSED and heard.why in _ABRUPT and len(_by_kind(rest)) > 1:
+            unsure = heard.why in _ABRUPT or not _covers(heard, len(rest))
+            if chosen and heard.answer == REFUSED and unsure and len(_by_kind(rest)) > 1:
                 return await _kind_by_kind(talk, version, chosen, rest, limit)
             return _ended(version, chosen, heard, len(rest))
         chosen.append(heard.hello.suite)
@@ -49,7 +50,7 @@ async def _kind_by_kind(
     talk: Conversation, version: str, chosen: list[int], rest: tuple[int, ...], limit: int
 ) -> VersionAnswer:
     """The end of an elimination by a server that hung up: it may have chosen a suite that it cannot serve, as some do
-    with DHE when they were given no parameters, and would serve others."""
+    with DHE when they were given no parameters, and would serve others. Or of one that only answers short hellos."""
     names, complete = _names(chosen), True
     for part in _by_kind(rest):
         if len(names) >= limit:
@@ -61,11 +62,16 @@ async def _kind_by_kind(
     return VersionAnswer(version, ACCEPTED, "", names, complete)
 
 
+def _covers(heard: Heard, left: int) -> bool:
+    """Whether the hello that was answered had room for all suites that were left."""
+    return heard.shape.full or left <= LEAN_SUITES
+
+
 def _ended(version: str, chosen: list[int], heard: Heard, left: int) -> VersionAnswer:
     """The end of an elimination by anything but another accepted suite."""
     other = heard.hello.version if heard.hello else ""
     if chosen:
-        covered = heard.shape.full or left <= LEAN_SUITES
+        covered = _covers(heard, left)
         why = heard.why if heard.answer == UNCLEAR else ""
         return VersionAnswer(version, ACCEPTED, why, _names(chosen), complete=heard.answer == REFUSED and covered)
     if other:
