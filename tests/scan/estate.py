@@ -25,6 +25,27 @@ _RECORDS = {
     (ZONE, "TXT"): '"v=spf1 mx -all"',
 }
 
+# Somebody else's permission, under which nothing is asked: a port of the lab has to be in somebody's network.
+_PROVIDER = """\
+[[authorisation]]
+id = "zz-provider"
+owner = "Provider"
+officer = "Engineer"
+basis = "own"
+reference = "none"
+not_before = {start}
+not_after = {end}
+classes = ["passive"]
+zones = ["provider.example"]
+networks = ["{address}/32"]
+ports = ["443"]
+lab = true
+[[ministry]]
+code = "provider"
+name = "Provider"
+authorisation = "zz-provider"
+"""
+
 
 def _resolve(query: dns.message.Message, tcp: bool) -> dns.message.Message:
     question = query.question[0]
@@ -65,9 +86,15 @@ def write_inventory(
     roots: Path,
     declared: Sequence[int],
     authorised: Sequence[int],
-    more: str = "",
+    hosted: bool = False,
 ) -> Path:
-    """The zone, and its mail host with the ports ``declared``. ``leads``: a port -> where something listens for it."""
+    """The zone, and its mail host with the ports ``declared``.
+
+    Args:
+        leads: a port -> where something listens for it.
+        hosted: the machine is somebody else's, so that only what any client does is granted.
+    """
+    where = 'networks = []\nhosted_classes = ["client"]' if hosted else f'networks = ["{ADDRESS}/32"]'
     (folder / "posture.toml").write_text(f'resolver = "127.0.0.1:{resolver_port}"\nca_file = "{roots}"\n', "utf-8")
     today = date.today()
     text = f"""format = "posture-inventory/1"
@@ -88,7 +115,7 @@ not_before = {today - timedelta(days=3)}
 not_after = {today + timedelta(days=30)}
 classes = ["passive", "client", "active"]
 zones = ["{ZONE}"]
-networks = ["{ADDRESS}/32"]
+{where}
 ports = {json.dumps([str(port) for port in authorised])}
 lab = true
 [authorisation.limits]
@@ -108,9 +135,11 @@ kind = "zone"
 name = "{HOST}"
 ports = {list(declared)}
 """
+    if hosted:
+        text += _PROVIDER.format(start=today - timedelta(days=3), end=today + timedelta(days=30), address=ADDRESS)
     text += "".join(
         f'[[lab_port]]\naddress = "{ADDRESS}"\nport = {port}\nto = {to}\nproto = "tcp"\n' for port, to in leads.items()
     )
     path = folder / "inventory.toml"
-    path.write_text(text + more, "utf-8")
+    path.write_text(text, "utf-8")
     return path

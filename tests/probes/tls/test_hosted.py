@@ -40,8 +40,8 @@ def foreign_files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 
 @contextmanager
-def front(folder: Path, own: Files, foreign: Files | None, settings: str = "") -> Iterator[Place]:
-    """nginx as a CDN's front: NAME has its certificate, whoever names nobody gets the first server's, or is rejected."""
+def front(folder: Path, own: Files, foreign: Files | None, settings: str = "", name: str = NAME) -> Iterator[Place]:
+    """nginx as a CDN's front: ``name`` has its certificate, whoever names nobody gets the first server's, or is rejected."""
     place = ("127.0.0.1", free_port())
     paths = " ".join(
         f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -55,7 +55,7 @@ def front(folder: Path, own: Files, foreign: Files | None, settings: str = "") -
         f"daemon off; pid {folder}/nginx.pid; error_log stderr crit; worker_processes 1; events {{ }}\n"
         f"http {{ access_log off; {paths} {settings}\n"
         f"server {{ {listening} default_server; server_name _; {first} return 204; }}\n"
-        f"server {{ {listening}; server_name {NAME}; ssl_certificate {own[0]}; ssl_certificate_key {own[1]}; return 204; }} }}\n"
+        f"server {{ {listening}; server_name {name}; ssl_certificate {own[0]}; ssl_certificate_key {own[1]}; return 204; }} }}\n"
     )
     argv: list[str | Path] = [need("nginx", "nginx"), "-e", "stderr", "-p", folder, "-c", configuration]
     with serve(argv, ready=place):
