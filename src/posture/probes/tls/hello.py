@@ -10,6 +10,7 @@ import hashlib
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from posture.probes.tls.records import (
     HANDSHAKE,
@@ -126,7 +127,7 @@ def client_hello(question: Question, shape: Shape, random: bytes) -> bytes:
         (VERSIONS["TLS 1.2"] if len(question.versions) > 1 else min(newest, VERSIONS["TLS 1.2"])).to_bytes(2)
         + random[:32]
         + vector(1, session)
-        + vector(2, b"".join(suite.to_bytes(2) for suite in suites))
+        + _numbers(2, suites)
         + vector(1, bytes(question.compressions if shape.full else (0,)))
     )
     if newest > VERSIONS["SSL 3.0"]:
@@ -168,6 +169,7 @@ def _extensions(question: Question, shape: Shape, share: bytes, length_before: i
     return vector(2, coded)
 
 
+@lru_cache(maxsize=128)
 def _lean(suites: tuple[int, ...], newest: int) -> tuple[int, ...]:
     chosen = without_dhe(suites)
     if newest >= VERSIONS["TLS 1.3"]:
@@ -181,7 +183,9 @@ def _groups(newest: int, shape: Shape) -> tuple[int, ...]:
     return _GROUPS_FULL if newest >= VERSIONS["TLS 1.3"] else _GROUPS_OLD
 
 
+@lru_cache(maxsize=512)
 def _numbers(octets: int, values: tuple[int, ...]) -> bytes:
+    """The same few lists are offered to every server."""
     return vector(octets, b"".join(value.to_bytes(2) for value in values))
 
 

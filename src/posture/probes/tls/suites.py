@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 from posture.facts.suites import SSL2, TLS12, TLS13, Suite, suites
 
@@ -55,7 +55,7 @@ def kinds() -> tuple[tuple[int, ...], ...]:
     )
 
 
-@cache
+@lru_cache(maxsize=256)
 def without_dhe(offered: tuple[int, ...]) -> tuple[int, ...]:
     """The suites without finite-field Diffie-Hellman; all of them, when there are no others.
 
