@@ -54,17 +54,23 @@ async def turn_away(way: str, writer: asyncio.StreamWriter) -> None:
 
 @dataclass
 class Ban:
-    """Lets so many connections through to ``behind``, and turns away all that follow, once they have said something."""
+    """Lets so many connections through to ``behind``, and turns away all that follow.
+
+    Args:
+        at_once: before they have said anything, as where the server speaks first.
+    """
 
     behind: Place
     after: int
     way: str
+    at_once: bool = False
     connections: int = 0
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         if self.connections > self.after:
-            await reader.read(5)
+            if not self.at_once:
+                await reader.read(5)
             await turn_away(self.way, writer)
             return
         await pass_on(self.behind, reader, writer)

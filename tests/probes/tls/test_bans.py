@@ -54,9 +54,9 @@ async def both(door: LoopbackDoor, port: int = 443, **how: Any) -> dict[str, Fac
     return {probe: await _one(probe, door, port, how) for probe in ("tls", "tls_legacy")}
 
 
-def judged(facts: dict[str, Any], port: int = 443) -> Said:
+def judged(facts: dict[str, Any], subject: str = f"{ADDRESS}:443/tcp") -> Said:
     """Of each control its tag, None when it is not judged, "unknown" when it is not known."""
-    case = case_of(facts, {"subject": f"{ADDRESS}:{port}/tcp"})
+    case = case_of(facts, {"subject": subject})
     told: Said = {}
     for rule in JUDGED:
         try:
