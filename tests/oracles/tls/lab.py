@@ -67,14 +67,12 @@ class Standing:
 def servers() -> Mapping[str, Server]:
     """All of servers.toml by name."""
     table = tomllib.loads((HERE / "servers.toml").read_text("utf-8"))
-    usual = {443: table["sound"]}
-    return {
-        one["name"]: Server(
-            **{**one, "certificates": tuple(one["certificates"])}
-            | {"expected": {**usual.get(one.get("port", 443), table["mail"]), **one["expected"]}}
-        )
-        for one in table["server"]
-    }
+    return {one["name"]: _server(one, table["outcomes"][one.pop("like", "sound")]) for one in table["server"]}
+
+
+def _server(entry: Mapping[str, Any], usual: Mapping[str, str]) -> Server:
+    expected = {**usual, **entry["expected"]}
+    return Server(**{**entry, "certificates": tuple(entry["certificates"]), "expected": expected})
 
 
 @contextmanager
@@ -109,7 +107,8 @@ def lab(folder: Path, names: Sequence[str] = ()) -> Iterator[Mapping[str, Standi
 def _openssl(one: Standing) -> list[str | Path]:
     (chain, key), *_ = one.files
     argv = [need("openssl", "openssl"), "s_server", "-quiet", "-www", "-accept", _colon(one.place)]
-    return [*argv, "-cert", chain, "-cert_chain", chain, "-key", key, *one.settings.split()]
+    above = one.pki.above[one.server.certificates[0]]
+    return [*argv, "-cert", chain, "-cert_chain", above, "-key", key, *one.settings.split()]
 
 
 def _newest(one: Standing) -> list[str | Path]:

@@ -48,7 +48,7 @@ def opinion(standing: Standing, about: Opinion) -> Opinion:
 
 
 def _by_the_way(said: str, *, alpn: bool) -> Opinion:
-    protocol = re.search(r"^ALPN protocol: (\S+)", said, re.M)
+    protocol = re.search(r"^ALPN protocol: (\S+)", said, re.MULTILINE)
     found: dict[str, Any] = {
         "ems": "Extended master secret: yes" in said,
         "renegotiation": "Secure Renegotiation IS supported" in said,
@@ -68,7 +68,7 @@ def _of_tls12(standing: Standing, about: Opinion) -> Opinion:
         if re.search(
             rf"^Server Temp Key: ECDH, {'P-192' if name == 'secp192r1' else name},",
             _connect(standing, "-tls1_2", "-groups", f"{name}:{_OF_CERTIFICATES}", cipher="ECDHE:@SECLEVEL=0"),
-            re.M,
+            re.MULTILINE,
         )
     ]
     found: dict[str, Any] = {"hash": signed[0] if signed else "none", "curves": curves}
@@ -112,12 +112,12 @@ def _connect(standing: Standing, *options: str, cipher: str = _EVERYTHING) -> st
 
 def _chosen(said: str) -> str | None:
     """The suite that was agreed on."""
-    found = re.search(r"^New, \S+, Cipher is (\S+)", said, re.M)
+    found = re.search(r"^New, \S+, Cipher is (\S+)", said, re.MULTILINE)
     return found[1] if found and found[1] != "(NONE)" else None
 
 
 def _chain(said: str) -> list[str]:
     return digests(
         ssl.PEM_cert_to_DER_cert(pem)
-        for pem in re.findall(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", said, re.S)
+        for pem in re.findall(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", said, re.DOTALL)
     )

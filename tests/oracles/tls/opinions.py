@@ -32,12 +32,14 @@ from posture.facts.tls import (
     Trait,
     VersionAnswer,
 )
+from posture.model import NotSeen
 from posture.probes.tls import PROBES
 from posture.task import Task
 from tests.doors import LoopbackDoor
 from tests.oracles.tls.lab import Standing
 
 ADDRESS = "192.0.2.7"
+SUBJECT = f"{ADDRESS}:443/tcp"
 VERSIONS = ("SSL 2.0", "SSL 3.0", "TLS 1.0", "TLS 1.1", "TLS 1.2", "TLS 1.3")
 OLD_CURVES = frozenset(name for name, _ in WITHDRAWN.values())
 _PROBES = {probe.name: probe for probe in PROBES}
@@ -57,20 +59,22 @@ class Ours:
 def ask(standing: Standing) -> Ours:
     """Both probes at the server, every suite listed."""
     door = LoopbackDoor({(ADDRESS, 443): standing.place})
+    facts, legacy = _observed(standing, "tls", door), _observed(standing, "tls_legacy", door)
+    return Ours(facts, legacy, len(door.connections))
+
+
+def _observed(standing: Standing, probe: str, door: LoopbackDoor) -> Any:
+    host, granted = standing.server.host, _PROBES[probe].probe_class
     params = {"all_suites": True, "starttls": standing.server.starttls, "ehlo": "cert.gov.example"}
-    found: list[Any] = []
-    for name in ("tls", "tls_legacy"):
-        task = Task(
-            "lab", standing.server.host, "host", name, "tls", _PROBES[name].probe_class, f"{ADDRESS}:443/tcp",
-            standing.server.host, "a-1", (ADDRESS,), 443, params,
-        )  # fmt: skip
-        try:
-            found.append(asyncio.run(_PROBES[name].observe(task, door)))
-        except Exception as unseen:
-            if type(unseen).__name__ != "NotSeen":
-                raise
-            found.append(None)
-    return Ours(*found, len(door.connections))
+    task = Task("lab", host, "host", probe, "tls", granted, SUBJECT, host, "a-1", (ADDRESS,), 443, params)
+
+    async def observe() -> Any:
+        return await _PROBES[probe].observe(task, door)
+
+    try:
+        return asyncio.run(observe())
+    except NotSeen:
+        return None
 
 
 def ours(asked: Ours) -> Opinion:

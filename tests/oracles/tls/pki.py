@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 from cryptography.x509 import ocsp
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 DOMAIN = "lab.gov.example"
 PASSWORD = "lab"  # of the key store; the keys live as long as a test session
@@ -50,7 +50,8 @@ class Issued:
 
 @dataclass(frozen=True)
 class Pki:
-    """``roots`` is a PEM file of both roots; ``files`` are (chain, key) as PEM files by kind; ``issued`` the same as objects.
+    """``roots`` is a PEM file of both roots; ``files`` are (chain, key) as PEM files by kind; ``issued`` the same as objects;
+    ``above`` PEM files of the intermediates alone.
 
     ``pfx`` are PKCS #12 stores, ``dh_1024`` Diffie-Hellman parameters, ``staple`` a DER OCSP response for kind "staple".
     """
@@ -58,6 +59,7 @@ class Pki:
     roots: Path
     issued: Mapping[str, Issued]
     files: Mapping[str, tuple[Path, Path]]
+    above: Mapping[str, Path]
     pfx: Mapping[str, Path]
     dh_1024: Path
     staple: Path
@@ -90,6 +92,7 @@ def make_pki(folder: Path) -> Pki:
         roots=roots,
         issued=issued,
         files={kind: _pem(folder, kind, one) for kind, one in issued.items()},
+        above={kind: _above(folder, kind, one) for kind, one in issued.items()},
         pfx={kind: _pfx(folder, kind, issued[kind]) for kind in ("rsa", "ec", "dsa")},
         dh_1024=parameters,
         staple=staple,
@@ -129,7 +132,7 @@ def _certificate(
     if not ca:
         names = x509.SubjectAlternativeName([x509.DNSName(DOMAIN), x509.DNSName(f"*.{DOMAIN}")])
         builder = builder.add_extension(names, critical=False).add_extension(
-            x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH]), critical=False
+            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False
         )
     for extension in extensions:
         builder = builder.add_extension(extension, critical=False)
@@ -167,6 +170,12 @@ def _pem(folder: Path, kind: str, issued: Issued) -> tuple[Path, Path]:
     chain.write_bytes(b"".join(one.certificate.public_bytes(Encoding.PEM) for one in (issued, *issued.above)))
     key.write_bytes(issued.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     return chain, key
+
+
+def _above(folder: Path, kind: str, issued: Issued) -> Path:
+    path = folder / f"{kind}.above.pem"
+    path.write_bytes(b"".join(one.certificate.public_bytes(Encoding.PEM) for one in issued.above))
+    return path
 
 
 def _pfx(folder: Path, kind: str, issued: Issued) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections import defaultdict
 from typing import Any
-from xml.etree import ElementTree as Xml
+from xml.etree import ElementTree as ET
 
 from posture.facts.groups import group_name
 from posture.probes.tls.suites import name_of
@@ -38,11 +38,11 @@ def opinion(standing: Standing) -> Opinion:
     if standing.server.starttls:
         argv.append(f"--starttls-{standing.server.starttls}")
     done = subprocess.run([*argv, f"{address}:{port}"], check=True, capture_output=True, timeout=_SECONDS)
-    found = Xml.fromstring(done.stdout.decode("utf-8", "replace")).find("ssltest")
+    found = ET.fromstring(done.stdout.decode("utf-8", "replace")).find("ssltest")
     return {} if found is None else _read(found)
 
 
-def _read(found: Xml.Element) -> Opinion:
+def _read(found: ET.Element) -> Opinion:
     told: dict[str, Any] = {
         f"speaks {_VERSIONS[one.attrib['type'], one.attrib['version']]}": one.attrib["enabled"] == "1"
         for one in found.iter("protocol")
