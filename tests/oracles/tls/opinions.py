@@ -30,17 +30,18 @@ from posture.facts.tls import (
     UNCLEAR,
     WITHDRAWN_CURVES,
     Trait,
-    VersionAnswer,
 )
 from posture.model import NotSeen
 from posture.probes.tls import PROBES
 from posture.task import Task
-from tests.doors import LoopbackDoor
+from tests.doors import LoopbackDoor, Place
 from tests.oracles.tls.lab import Standing
 
 ADDRESS = "192.0.2.7"
 SUBJECT = f"{ADDRESS}:443/tcp"
 VERSIONS = ("SSL 2.0", "SSL 3.0", "TLS 1.0", "TLS 1.1", "TLS 1.2", "TLS 1.3")
+_ORDINARY = ("TLS 1.0", "TLS 1.1", "TLS 1.2", "TLS 1.3")
+_BROKEN = ("SSL 2.0", "SSL 3.0", "TLS 1.0", "TLS 1.1", "TLS 1.2")
 OLD_CURVES = frozenset(name for name, _ in WITHDRAWN.values())
 _PROBES = {probe.name: probe for probe in PROBES}
 
@@ -58,21 +59,22 @@ class Ours:
 
 def ask(standing: Standing) -> Ours:
     """Both probes at the server, every suite listed."""
-    door = LoopbackDoor({(ADDRESS, 443): standing.place})
-    facts, legacy = _observed(standing, "tls", door), _observed(standing, "tls_legacy", door)
-    return Ours(facts, legacy, len(door.connections))
+    return asyncio.run(observed(standing, standing.place))
 
 
-def _observed(standing: Standing, probe: str, door: LoopbackDoor) -> Any:
+async def observed(standing: Standing, place: Place, patience: float = 3.0) -> Ours:
+    """The same, of the server or what stands before it at ``place``."""
+    door = LoopbackDoor({(ADDRESS, 443): place}, patience=patience)
+    facts = await _observed(standing, "tls", door)
+    return Ours(facts, await _observed(standing, "tls_legacy", door), len(door.connections))
+
+
+async def _observed(standing: Standing, probe: str, door: LoopbackDoor) -> Any:
     host, granted = standing.server.host, _PROBES[probe].probe_class
     params = {"all_suites": True, "starttls": standing.server.starttls, "ehlo": "cert.gov.example"}
     task = Task("lab", host, "host", probe, "tls", granted, SUBJECT, host, "a-1", (ADDRESS,), 443, params)
-
-    async def observe() -> Any:
-        return await _PROBES[probe].observe(task, door)
-
     try:
-        return asyncio.run(observe())
+        return await _PROBES[probe].observe(task, door)
     except NotSeen:
         return None
 
@@ -91,14 +93,12 @@ def ours(asked: Ours) -> Opinion:
 
 
 def _suites(asked: Ours) -> Iterator[tuple[str, Any]]:
-    """A version is spoken when either probe found suites there; what is unclear to either is missing."""
-    by: dict[str, list[VersionAnswer]] = {version: [] for version in VERSIONS}
-    for facts in (asked.facts, asked.legacy):
-        for answer in facts.versions if facts else ():
-            by[answer.version].append(answer)
-    for version, answers in by.items():
+    """Of TLS 1.0 to 1.2 one probe asks ordinary suites and the other broken ones: only both together can say no."""
+    for version in VERSIONS:
+        who = [facts for facts, asks in ((asked.facts, _ORDINARY), (asked.legacy, _BROKEN)) if version in asks]
+        answers = [answer for facts in who if facts and (answer := facts.version(version))]
         spoken = any(answer.answer == ACCEPTED for answer in answers)
-        clear = bool(answers) and all(answer.answer != UNCLEAR for answer in answers)
+        clear = None not in who and bool(answers) and all(answer.answer != UNCLEAR for answer in answers)
         if spoken or clear:
             yield f"speaks {version}", spoken
         if clear and all(answer.complete for answer in answers):

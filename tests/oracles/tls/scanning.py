@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
-import threading
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,9 +13,9 @@ from tests.cli.line import process
 from tests.net.dnsd import name_server
 from tests.oracles.tls.lab import NETWORK, Standing
 from tests.oracles.tls.pki import DOMAIN
+from tests.oracles.tls.threads import standing as resting
 from tests.scan.wiring import only_the_root
 
-PATIENCE = 30.0
 _LIMITS = """
 connections_per_address = 20
 new_connections_per_second = 500
@@ -32,17 +29,17 @@ smtp_per_hour = 6000
 Outcomes = Mapping[tuple[str, str], str]
 
 
-def scan(folder: Path, standing: Mapping[str, Standing], *words: str) -> list[Mapping[str, Any]]:
+def scan(folder: Path, standing: Mapping[str, Standing], *words: str) -> Sequence[Mapping[str, Any]]:
     """All findings of ``posture scan --check tls`` on these servers.
 
     Args:
         words: more of the command line.
     """
     folder.mkdir()
-    with _resolver() as port, _closed() as closed:
+    with resting(name_server(only_the_root)) as resolver, _closed() as closed:
         (folder / "inventory.toml").write_text(_inventory(standing, closed), "utf-8")
         roots = next(iter(standing.values())).pki.roots
-        (folder / "posture.toml").write_text(f'resolver = "127.0.0.1:{port}"\nca_file = "{roots}"\n', "utf-8")
+        (folder / "posture.toml").write_text(f'resolver = "127.0.0.1:{resolver.port}"\nca_file = "{roots}"\n', "utf-8")
         said = process("scan", "inventory.toml", "--lab", "--check", "tls", *words, cwd=folder)
         assert said.code == 0, said.err
     found = process("findings", "--outcome", "all", "--format", "jsonl", cwd=folder)
@@ -50,7 +47,7 @@ def scan(folder: Path, standing: Mapping[str, Standing], *words: str) -> list[Ma
     return found.records
 
 
-def outcomes(findings: list[Mapping[str, Any]], standing: Mapping[str, Standing]) -> Outcomes:
+def outcomes(findings: Sequence[Mapping[str, Any]], standing: Mapping[str, Standing]) -> Outcomes:
     """(server, control) -> outcome, of the controls of TLS; that of its port 80 where the control is about that."""
     names = {one.server.host: name for name, one in standing.items()}
     return {
@@ -88,26 +85,3 @@ def _closed() -> Iterator[int]:
     with socket.socket() as held:
         held.bind(("0.0.0.0", 0))
         yield held.getsockname()[1]
-
-
-@contextmanager
-def _resolver() -> Iterator[int]:
-    """The port of the resolver, which runs on a loop of its own."""
-    up: Future[int] = Future()
-    over: list[Any] = []
-
-    async def stand() -> None:
-        end = asyncio.Event()
-        over.extend((asyncio.get_running_loop(), end))
-        async with name_server(only_the_root) as server:
-            up.set_result(server.port)
-            await end.wait()
-
-    thread = threading.Thread(target=lambda: asyncio.run(stand()), name="resolver")
-    thread.start()
-    try:
-        yield up.result(PATIENCE)
-    finally:
-        loop, end = over
-        loop.call_soon_threadsafe(end.set)
-        thread.join(PATIENCE)
