@@ -35,6 +35,8 @@ from posture.probes.tls.suites import name_of
 _REFUSALS = frozenset(
     {"handshake_failure", "protocol_version", "insufficient_security", "illegal_parameter", "internal_error"}
 )
+# Java's word when it has no group in common with a client.
+_NO_GROUP = "unexpected_message"
 # What today's servers say to the hellos of SSL, which they may not even recognise as such.
 _OLD_REFUSALS = _REFUSALS | {
     "decode_error",
@@ -115,7 +117,8 @@ def _refused(alert: str, question: Question) -> Heard:
     if alert == "close_notify":
         return Heard(REFUSED, "closed")
     refusals = _OLD_REFUSALS if question.versions[0] == "SSL 3.0" else _REFUSALS
-    if alert in refusals or (question.fallback and alert == FALLBACK_REFUSED):
+    asked = (question.fallback and alert == FALLBACK_REFUSED) or (question.groups and alert == _NO_GROUP)
+    if alert in refusals or asked:
         return Heard(REFUSED, alert)
     raise NotSeen(Reason.REFUSED_BY_TARGET, f"alert {alert}")
 
