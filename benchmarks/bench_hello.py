@@ -107,7 +107,20 @@ async def _answers(lab: Lab) -> bool:
 
 def tasks_of(lab: Lab) -> list[Task]:
     return [
-        Task("m", NAME, "host", probe.name, "tls", probe.probe_class, f"{address}:443/tcp", NAME, "a", (address,), 443, {})
+        Task(
+            "m",
+            NAME,
+            "host",
+            probe.name,
+            "tls",
+            probe.probe_class,
+            f"{address}:443/tcp",
+            NAME,
+            "a",
+            (address,),
+            443,
+            {},
+        )
         for address in lab.addresses
         for probe in PROBES
     ]
@@ -120,13 +133,13 @@ class Bare:
     """A stream without deadline or budget."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
+        self.reader, self.writer = reader, writer
 
     async def read(self, limit: int = 65536) -> bytes:
-        return await self._reader.read(limit)
+        return await self.reader.read(limit)
 
     async def write(self, data: bytes) -> None:
-        self._writer.write(data)
+        self.writer.write(data)
 
     async def __aenter__(self) -> Self:
         return self
@@ -134,7 +147,7 @@ class Bare:
     async def __aexit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.close()
+        self.writer.close()
 
 
 @dataclass
@@ -145,7 +158,7 @@ class BareDoor:
     heard: list[list[bytes]] | None = None
     connections: int = 0
 
-    async def connect(self, address: str, port: int, *, timeout: float = 5.0) -> Any:
+    async def connect(self, address: str, _port: int) -> Any:
         self.connections += 1
         stream: Any = Bare(*await asyncio.open_connection(address, self.port))
         if self.heard is not None:
@@ -161,7 +174,7 @@ class Keeping(Bare):
     """Keeps what it reads."""
 
     def __init__(self, inner: Bare, heard: list[bytes]) -> None:
-        super().__init__(inner._reader, inner._writer)
+        super().__init__(inner.reader, inner.writer)
         self._heard = heard
 
     async def read(self, limit: int = 65536) -> bytes:
@@ -179,7 +192,7 @@ class Recorded:
     heard: list[list[bytes]]
     connections: int = 0
 
-    async def connect(self, address: str, port: int, *, timeout: float = 5.0) -> Any:
+    async def connect(self, _address: str, _port: int) -> Any:
         self.connections += 1
         return Replay(iter(self.heard[self.connections - 1]))
 
@@ -188,7 +201,7 @@ class Recorded:
 class Replay:
     said: Iterator[bytes] = field(default_factory=lambda: iter(()))
 
-    async def read(self, limit: int = 65536) -> bytes:
+    async def read(self, _limit: int = 65536) -> bytes:
         return next(self.said, b"")
 
     async def write(self, data: bytes) -> None: ...
@@ -264,7 +277,9 @@ def main(hosts: int, rounds: int) -> int:
     with tempfile.TemporaryDirectory() as name, servers(Path(name), hosts) as lab:
         tasks, heard = tasks_of(lab), asyncio.run(_recording(lab))
         connections = {probe: len(answers) for probe, answers in heard.items()}
-        print(f"{hosts} hosts, {rounds} rounds; connections per host: {connections}, {sum(connections.values())} in all")
+        print(
+            f"{hosts} hosts, {rounds} rounds; connections per host: {connections}, {sum(connections.values())} in all"
+        )
         ways: dict[str, Callable[[], Awaitable[None]]] = {
             "codec": lambda: _codec(tasks, heard),
             "probes": lambda: _probes(tasks, lab),
