@@ -16,6 +16,7 @@ NOT_ASKED = "not_asked"
 NOTHING_TO_ASK, POLITENESS = "nothing_to_ask", "politeness"
 # Known without a hello of its own: the server said in its choice of TLS 1.2 that it speaks TLS 1.3 (RFC 8446 section 4.1.3).
 DOWNGRADE_MARK = "downgrade_mark"
+SAME_CERTIFICATE = "same_certificate"
 
 # Traits: what else a server was asked, or told by the way. Those of TlsFacts:
 APPLICATION_PROTOCOL = "application_protocol"  # ALPN (RFC 7301)
@@ -85,7 +86,8 @@ class Unnamed:
     because a host of many sites owes nothing to clients that do not say which one they want.
 
     ``answer`` and ``why`` as in VersionAnswer, where every alert is a refusal, or not_asked; ``leaf``: the server's own
-    certificate (DER), b"" when none was seen.
+    certificate (DER), b"" when none was seen. That which the name is shown as well is not kept twice: ``why`` is
+    same_certificate.
     """
 
     answer: str

@@ -95,7 +95,8 @@ def test_a_server_of_one_site_says_the_same_to_everybody(rsa_files: Files) -> No
     with openssl_server(*rsa_files) as place:
         facts = seen(place)
 
-    assert facts.unnamed == Unnamed("accepted", "", der(rsa_files))
+    assert facts.chain[0] == der(rsa_files)
+    assert facts.unnamed == Unnamed("accepted", "same_certificate")
 
 
 def test_an_address_has_no_name_to_leave_out_and_a_mail_server_is_not_asked(rsa_files: Files) -> None:

@@ -16,6 +16,7 @@ from posture.facts.tls import (
     NOTHING_TO_ASK,
     POLITENESS,
     REFUSED,
+    SAME_CERTIFICATE,
     SERVER_PREFERENCE,
     STAPLE,
     UNCLEAR,
@@ -110,14 +111,14 @@ async def _unnamed(talk: Conversation, versions: tuple[VersionAnswer, ...]) -> U
     if not talk.name or not (newest or speaks_13):
         return Unnamed(NOT_ASKED, NOTHING_TO_ASK)
     if newest is None:
-        chain, why = await talk.handshake("")
-        return Unnamed(ACCEPTED, leaf=chain.certificates[0]) if chain.certificates else _unhandshaken(why)
-    heard = await talk.without_name(newest.version, ordinary())
-    return Unnamed(heard.answer, heard.why, *heard.chain.certificates[:1])
-
-
-def _unhandshaken(why: str) -> Unnamed:
-    return Unnamed(REFUSED if why == Reason.REFUSED_BY_TARGET else UNCLEAR, why)
+        shown, why = await talk.handshake("")
+        answer = ACCEPTED if shown.certificates else REFUSED if why == Reason.REFUSED_BY_TARGET else UNCLEAR
+    else:
+        heard = await talk.without_name(newest.version, ordinary())
+        shown, answer, why = heard.chain, heard.answer, heard.why
+    if shown.certificates[:1] and shown.certificates[:1] == talk.chain.certificates[:1]:
+        return Unnamed(answer, SAME_CERTIFICATE)
+    return Unnamed(answer, why, *shown.certificates[:1])
 
 
 async def _versions(talk: Conversation, limit: int) -> tuple[tuple[VersionAnswer, ...], Trait]:
