@@ -26,6 +26,11 @@ LAB = {
     "unbound": "unbound",
     "dig": "bind9-dnsutils",
     "postfix": "postfix",
+    "dovecot": "dovecot-imapd",
+    "pop3": "dovecot-pop3d",
+    "slapd": "slapd",
+    "prosody": "prosody",
+    "xrdp": "xrdp",
     "redis-server": "redis-server",
     "memcached": "memcached",
     "vsftpd": "vsftpd",
@@ -40,7 +45,7 @@ LAB = {
 }
 # Shared libraries that a package of Python's leans on: name -> Debian package.
 LIBRARIES = {"pangoft2-1.0": "libpangoft2-1.0-0", "harfbuzz-subset": "libharfbuzz-subset0"}
-SBIN = ["/usr/sbin", "/sbin", *(str(path) for path in Path("/usr/lib/postgresql").glob("*/bin"))]
+SBIN = ["/usr/sbin", "/sbin", "/usr/lib/dovecot", *(str(path) for path in Path("/usr/lib/postgresql").glob("*/bin"))]
 
 
 def install(session: nox.Session, requirements: str) -> None:

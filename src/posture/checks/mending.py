@@ -29,7 +29,17 @@ SERVERS = {
     "exchange": "Exchange",
 }
 _MAIL = frozenset({"postfix", "exchange", "windows"})
-_STARTTLS = {21: "ftp", 25: "smtp", 110: "pop3", 143: "imap", 389: "ldap", 587: "smtp", 5222: "xmpp", 5432: "postgres"}
+_STARTTLS = {
+    21: "ftp",
+    25: "smtp",
+    110: "pop3",
+    143: "imap",
+    389: "ldap",
+    587: "smtp",
+    5222: "xmpp",
+    5269: "xmpp-server",
+    5432: "postgres",
+}
 _MAIL_PORTS = frozenset({25, 110, 143, 465, 587, 993, 995})
 _VERSIONS = {"TLS 1.0": "-tls1", "TLS 1.1": "-tls1_1", "TLS 1.2": "-tls1_2", "TLS 1.3": "-tls1_3"}
 _NAME = re.compile(

@@ -13,11 +13,13 @@ from posture.judge import Docket, judge
 from posture.model import Finding, Observed, Outcome, Reason
 from posture.policy import load_policy
 from tests.checks.tls.pki import ROOT
-from tests.checks.tls.seen import MX, NAME, SECRET, STATIC, WEB, Seen, incomplete, tls
+from tests.checks.tls.seen import MX, NAME, SECRET, STATIC, WEB, Seen, incomplete, legacy, tls
 from tests.checks.tls.test_exchange import ARIA, CBC, CBC_SHA2, FFDHE3072, FINITE, PRIME_2203, field
 
 AT = datetime(2026, 11, 24, tzinfo=UTC)
 DEFAULT, INTERMEDIATE, MODERN, NL = "oecs-baseline/2026.2", "tlsref-6.0/intermediate", "tlsref-6.0/modern", "nl-2025"
+
+TRIPLE_DES = incomplete(legacy(tls12=("TLS_RSA_WITH_3DES_EDE_CBC_SHA",)), "TLS 1.2")
 
 
 def found(policy: str, control: str, seen: Seen, subject: str = WEB) -> Finding:
@@ -34,6 +36,7 @@ GRADED: list[tuple[Any, ...]] = [
     ("tls.protocol.tls13", tls(tls12="protocol_version"), WEB, "pass", "pass", "pass", "pass"),
     ("tls.protocol.tls13", tls(tls13="protocol_version"), WEB, "warn", "warn", "fail", "warn"),
     ("tls.protocol.legacy", tls(tls10=(STATIC,)), MX, "warn", "fail", "fail", "fail"),
+    ("tls.cipher.insecure", TRIPLE_DES, MX, "warn", "fail", "fail", "fail"),
     ("tls.cipher.cbc", tls(tls12=(SECRET, CBC_SHA2)), WEB, "warn", "fail", "fail", "warn"),
     ("tls.cipher.cbc", tls(tls12=(SECRET, CBC)), WEB, "warn", "fail", "fail", "fail"),
     ("tls.cipher.cbc", tls(tls12=(SECRET, ARIA)), WEB, "pass", "fail", "fail", "warn"),

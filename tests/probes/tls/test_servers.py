@@ -11,10 +11,21 @@ from pathlib import Path
 import pytest
 
 from posture.facts import FACTS, TlsFacts, decode, encode
+from posture.facts.suites import suites
 from posture.model import NotSeen, Reason
-from tests.doors import LoopbackDoor
+from tests.doors import LoopbackDoor, scripted
 from tests.lab import need
-from tests.probes.tls.asking import ADDRESS, answers, ask, names, nginx, observe, openssl_server
+from tests.probes.tls.asking import (
+    ADDRESS,
+    OldServer,
+    answers,
+    ask,
+    gnutls_server,
+    names,
+    nginx,
+    observe,
+    openssl_server,
+)
 
 Files = tuple[Path, Path]
 
@@ -41,11 +52,12 @@ def sent_chain(facts: TlsFacts, files: Files) -> bool:
     return len(facts.chain) == 2 == files[0].read_text().count("BEGIN CERTIFICATE") and not facts.chain_cut
 
 
-def test_a_modern_site_takes_few_connections(tmp_path: Path, rsa_files: Files) -> None:
-    with nginx(tmp_path, *rsa_files, INTERMEDIATE) as place:
+@pytest.mark.parametrize("order", ["on", "off"])
+def test_a_modern_site_takes_few_connections(tmp_path: Path, rsa_files: Files, order: str) -> None:
+    with nginx(tmp_path, *rsa_files, f"{INTERMEDIATE} ssl_prefer_server_ciphers {order};") as place:
         facts, legacy, connections = ask(place)
 
-    assert connections <= 20
+    assert connections <= 18
     assert facts.accepted == ("TLS 1.2", "TLS 1.3")
     assert names(facts, "TLS 1.2") == MODERN
     assert names(facts, "TLS 1.3") == TLS13_SUITES
@@ -95,6 +107,18 @@ def test_a_server_of_one_old_version(option: str, version: str, rsa_files: Files
     assert facts.accepted == (version,)
     assert "unclear" not in {*answers(facts).values(), *answers(legacy).values()}
     assert facts.chain
+
+
+@pytest.mark.parametrize("newest", ["TLS1.3", "TLS1.2"])
+def test_an_old_version_below_one_that_is_switched_off_is_found(newest: str, rsa_files: Files) -> None:
+    """GnuTLS says protocol_version to a plain hello of TLS 1.1 and would have agreed to TLS 1.0."""
+    priority = "NORMAL:+VERS-TLS1.0:-VERS-TLS1.1:%COMPAT" + (":-VERS-TLS1.3" if newest == "TLS1.2" else "")
+    with gnutls_server(*rsa_files, priority) as place:
+        facts, legacy, _ = ask(place)
+
+    assert answers(facts)["TLS 1.0"] == "accepted"
+    assert answers(facts)["TLS 1.1"] == "refused"
+    assert "unclear" not in {*answers(facts).values(), *answers(legacy).values()}
 
 
 def test_old_versions_that_the_security_level_forbids_are_refused(rsa_files: Files) -> None:
@@ -227,3 +251,42 @@ def test_versions_and_suites_are_those_that_sslyze_finds(tmp_path: Path, rsa_fil
     ours = {answer.version: set(answer.suites) | broken.get(answer.version, set()) for answer in facts.versions}
     assert {**ours, "SSL 3.0": broken["SSL 3.0"]} == theirs
     assert len(theirs["TLS 1.2"]) > 20
+
+
+def test_a_server_that_hangs_up_over_a_suite_it_cannot_serve_is_asked_for_the_others() -> None:
+    """Dovecot without Diffie-Hellman parameters chooses DHE where it is offered, and hangs up."""
+    ecdhe, cbc = "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA"
+    trap, static = "TLS_DHE_RSA_WITH_AES_128_CBC_SHA", "TLS_RSA_WITH_AES_128_CBC_SHA"
+    old = OldServer({"TLS 1.2": [ecdhe, trap, cbc, static]})
+
+    async def server(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answer = asyncio.StreamReader()
+        await old(reader, _Into(answer))  # type: ignore[arg-type]  # all that is written to
+        chosen = suites()[trap].number.to_bytes(2)
+        flight = await answer.read(65536)
+        writer.write(b"" if flight[44:46] == chosen else flight)
+        await writer.drain()
+
+    async def run() -> TlsFacts:
+        async with scripted(server) as place:
+            facts = await observe("tls", LoopbackDoor({(ADDRESS, 443): place}), all_suites=True)
+            assert isinstance(facts, TlsFacts)
+            return facts
+
+    facts = asyncio.run(run())
+
+    assert names(facts, "TLS 1.2") == {ecdhe, cbc, static}
+    assert facts.version("TLS 1.2").complete  # type: ignore[union-attr]  # names() has shown that it is there
+
+
+class _Into:
+    """A writer that writes into a reader."""
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        self._reader = reader
+
+    def write(self, data: bytes) -> None:
+        self._reader.feed_data(data)
+
+    async def drain(self) -> None:
+        self._reader.feed_eof()

@@ -127,6 +127,34 @@ def test_a_curve_that_serves_nobody_is_refused(ecdsa_files: Files) -> None:
     assert (trait.answer, trait.why) == ("refused", "secp256r1")
 
 
+def test_a_long_list_without_elliptic_curves_settles_that_there_are_none(rsa_files: Files) -> None:
+    with gnutls_server(*rsa_files, "NORMAL:-VERS-ALL:+VERS-TLS1.2:-KX-ALL:+DHE-RSA:+RSA") as place:
+        facts, _, _ = ask(place)
+
+    answer = facts.version("TLS 1.2")
+    assert answer is not None
+    assert (answer.complete, answer.exchange_complete) == (False, True)
+    assert told(facts, WITHDRAWN_CURVES) == ("not_asked", ())
+
+
+@pytest.mark.parametrize(("alert", "answer"), [(10, "refused"), (49, "unclear")])
+def test_what_java_says_without_a_group_in_common_is_a_refusal_of_the_groups(alert: int, answer: str) -> None:
+    old = OldServer({"TLS 1.2": [ECDHE]}, signs=0x0401)
+
+    async def java(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readexactly(5)
+        body = await reader.readexactly(int.from_bytes(head[3:]))
+        if b"\x00\x0a\x00\x2e\x00\x2c\x00\x0f" in body:
+            writer.write(b"\x15\x03\x03\x00\x02\x02" + bytes((alert,)))
+            await writer.drain()
+            return
+        again = asyncio.StreamReader()
+        again.feed_data(head + body)
+        await old(again, writer)
+
+    assert told(scripted_facts(java), WITHDRAWN_CURVES)[0] == answer
+
+
 # ---- finite fields
 
 

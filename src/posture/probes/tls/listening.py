@@ -35,6 +35,8 @@ from posture.probes.tls.suites import name_of
 _REFUSALS = frozenset(
     {"handshake_failure", "protocol_version", "insufficient_security", "illegal_parameter", "internal_error"}
 )
+# Java's word when it has no group in common with a client.
+_NO_GROUP = "unexpected_message"
 # What today's servers say to the hellos of SSL, which they may not even recognise as such.
 _OLD_REFUSALS = _REFUSALS | {
     "decode_error",
@@ -69,11 +71,12 @@ class Heard:
         return self.answer == REFUSED and self.why != "closed"
 
 
-async def listen(stream: Stream, question: Question, *, chain: bool) -> Heard:
+async def listen(stream: Stream, question: Question, *, chain: bool, any_alert: bool = False) -> Heard:
     """What a server says to a hello of TLS, or of SSL 3.0.
 
     Args:
         chain: whether to wait for certificates that come in clear, and for what else tells of the server by the way.
+        any_alert: whether every alert is an answer, whatever it is about.
 
     Raises:
         CodecError: not TLS, or an answer to something else.
@@ -88,7 +91,7 @@ async def listen(stream: Stream, question: Question, *, chain: bool) -> Heard:
             return Heard(REFUSED, "closed")
         flight.feed(data)
     if not flight.messages:
-        return _refused(flight.alert, question)
+        return Heard(REFUSED, flight.alert) if any_alert else _refused(flight.alert, question)
     hello = server_hello(flight.messages[0])
     if hello.suite not in question.suites or VERSIONS[hello.version] > VERSIONS[question.versions[0]]:
         raise CodecError("the server chose what was not offered")
@@ -114,7 +117,8 @@ def _refused(alert: str, question: Question) -> Heard:
     if alert == "close_notify":
         return Heard(REFUSED, "closed")
     refusals = _OLD_REFUSALS if question.versions[0] == "SSL 3.0" else _REFUSALS
-    if alert in refusals or (question.fallback and alert == FALLBACK_REFUSED):
+    asked = (question.fallback and alert == FALLBACK_REFUSED) or (question.groups and alert == _NO_GROUP)
+    if alert in refusals or asked:
         return Heard(REFUSED, alert)
     raise NotSeen(Reason.REFUSED_BY_TARGET, f"alert {alert}")
 

@@ -205,8 +205,9 @@ def _accepted(versions: Versions) -> bool:
 
 
 def _no_curves(versions: Versions) -> Trait:
-    """The old versions that are spoken have no suite with a curve among those listed."""
-    whole = all(answer.complete for answer in versions if answer.answer == ACCEPTED and answer.version in OLD)
+    """The old versions that are spoken have no suite with a curve among those listed, nor among others where that is known."""
+    spoken = [answer for answer in versions if answer.answer == ACCEPTED and answer.version in OLD]
+    whole = all(answer.complete or answer.exchange_complete for answer in spoken)
     told = (NOT_ASKED, NOTHING_TO_ASK) if whole else (UNCLEAR, str(Reason.RATE_LIMITED))
     return Trait(WITHDRAWN_CURVES, *told)
 

@@ -45,12 +45,14 @@ def compression(case: Case) -> Verdict | tuple[()]:
     raise unclear_trait(case, found)
 
 
-@rule("tls.fallback_scsv", needs=(TlsLegacyFacts, TlsFacts))
+@rule("tls.fallback_scsv", needs=(TlsLegacyFacts, TlsFacts), version=2)
 def fallback_signal(case: Case) -> Verdict | tuple[()]:
     """RFC 7507; it protects where there are two versions below TLS 1.3, which itself marks a downgrade (RFC 8446 4.1.3)."""
     legacy = case.need(TlsLegacyFacts)
     facts = case.need(TlsFacts)
     old = accepted_before_13(facts)
+    if len(old) < 2 and any(answer.answer == NOT_ASKED for answer in facts.versions if answer.version != "TLS 1.3"):
+        return ()
     if len(old) < 2:
         for answer in facts.versions:
             if answer.answer == UNCLEAR:

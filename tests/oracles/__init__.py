@@ -1,0 +1,1 @@
+"""Differential tests: what others find out about the same servers, and where they and we differ."""
