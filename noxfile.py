@@ -1,4 +1,4 @@
-"""The project's tasks: tests (default), durability, faults, lint, docs, bench. `nox -l` lists them, `nox -s NAME` runs one."""
+"""The project's tasks: tests (default), durability, faults, oracles, overrides, lint, docs, bench. `nox -l` lists them, `nox -s NAME` runs one."""
 
 from __future__ import annotations
 
@@ -19,6 +19,12 @@ LAB = {
     "nginx": "nginx-light",
     "openssl": "openssl",
     "gnutls-serv": "gnutls-bin",
+    "gnutls-cli-debug": "gnutls-bin",
+    "sslscan": "sslscan",
+    "javac": "default-jdk-headless",
+    "haproxy": "haproxy",
+    "dovecot": "dovecot-imapd",
+    "/usr/lib/dovecot/pop3-login": "dovecot-pop3d",
     "nsd": "nsd",
     "unbound": "unbound",
     "dig": "bind9-dnsutils",
@@ -37,6 +43,8 @@ LAB = {
 }
 # Shared libraries that a package of Python's leans on: name -> Debian package.
 LIBRARIES = {"pangoft2-1.0": "libpangoft2-1.0-0", "harfbuzz-subset": "libharfbuzz-subset0"}
+# The tests of what leans on cryptography and dnspython.
+OVERRIDDEN = [f"tests/{path}" for path in ("checks/dns", "checks/tls", "net", "oracles", "probes/dns", "probes/tls", "range")]
 SBIN = ["/usr/sbin", "/sbin", *(str(path) for path in Path("/usr/lib/postgresql").glob("*/bin"))]
 
 
@@ -86,6 +94,23 @@ def faults(session: nox.Session) -> None:
     install(session, "tests")
     install_lab(session)
     session.run("pytest", "tests/faults", *session.posargs, env={"POSTURE_FAULTS": "all"})
+
+
+@nox.session
+def oracles(session: nox.Session) -> None:
+    """Our TLS prober beside sslyze, s_client, gnutls-cli-debug and sslscan on 58 real servers; `tests` takes a sample."""
+    install(session, "tests")
+    install_lab(session)
+    session.run("pytest", "tests/oracles", *session.posargs, env={"POSTURE_ORACLES": "all"})
+
+
+@nox.session
+def overrides(session: nox.Session) -> None:
+    """What TLS and DNSSEC lean on, with the set that uv installs: cryptography and dnspython above sslyze's cap."""
+    install(session, "tests")
+    install_lab(session)
+    session.install("--quiet", "--no-deps", "-r", "requirements/overrides.txt")
+    session.run("pytest", "-n", "auto", "--dist", "loadgroup", *(session.posargs or OVERRIDDEN))
 
 
 @nox.session

@@ -20,25 +20,25 @@ AT_ONCE = 2
 Opinions = Mapping[str, Opinion]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Standing]]:
     """All servers."""
     with lab(tmp_path_factory.mktemp("lab")) as servers:
         yield servers
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def asked(standing: Mapping[str, Standing]) -> Mapping[str, Standing]:
     """Those that are compared."""
     return {name: one for name, one in standing.items() if ALL or name in SAMPLE}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def of_ours(asked: Mapping[str, Standing]) -> Opinions:
     return {name: ours(ask(one)) for name, one in asked.items()}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def of_others(
     asked: Mapping[str, Standing], of_ours: Opinions, tmp_path_factory: pytest.TempPathFactory
 ) -> Mapping[str, Opinions]:
