@@ -1,4 +1,4 @@
-"""The project's tasks: tests (default), durability, faults, oracles, overrides, lint, docs, bench. `nox -l` lists them, `nox -s NAME` runs one."""
+"""The project's tasks: tests (the default), the long loops, lint, docs, bench. `nox -l` lists them, `nox -s NAME` runs one."""
 
 from __future__ import annotations
 

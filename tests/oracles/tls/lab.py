@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.doors import Place
 from tests.lab import free_port, need, wait_for_port
 from tests.oracles.tls.mail import dovecot, logged, postfix
@@ -77,7 +79,7 @@ def _server(entry: Mapping[str, Any], usual: Mapping[str, str]) -> Server:
 
 @contextmanager
 def lab(folder: Path, names: Sequence[str] = ()) -> Iterator[Mapping[str, Standing]]:
-    """The servers of these names, or all; stopped at the end of the block. Skips where a program is missing."""
+    """The servers of these names, or all, but those whose program is missing; stopped at the end of the block."""
     pki = make_pki(folder)
     wanted = [server for server in servers().values() if not names or server.name in names]
     numbers = {name: index for index, name in enumerate(servers(), 1)}
@@ -92,13 +94,22 @@ def lab(folder: Path, names: Sequence[str] = ()) -> Iterator[Mapping[str, Standi
         for program, group in by_program.items():
             own = folder / program
             own.mkdir(mode=0o755)
-            if program in _TOGETHER:
-                started.enter_context(_TOGETHER[program](own, group, standing))
-            for one in group if program in _ALONE else ():
-                started.enter_context(logged(_ALONE[program](one), own / f"{one.server.name}.log"))
+            try:
+                _start(started, program, own, group, standing)
+            except pytest.skip.Exception:  # it is missing here, and so are its servers
+                standing = {name: one for name, one in standing.items() if one not in group}
         for one in standing.values():
             wait_for_port(*one.place, seconds=20)
         yield standing
+
+
+def _start(
+    started: ExitStack, program: str, own: Path, group: Sequence[Standing], everybody: Mapping[str, Standing]
+) -> None:
+    if program in _TOGETHER:
+        started.enter_context(_TOGETHER[program](own, group, everybody))
+    for one in group if program in _ALONE else ():
+        started.enter_context(logged(_ALONE[program](one), own / f"{one.server.name}.log"))
 
 
 # ---- a process each
@@ -195,6 +206,8 @@ def _haproxy_front(folder: Path, one: Standing, everybody: Mapping[str, Standing
         bind = f"bind {_colon(one.place)} ssl crt {pem} {rest}"
         return f"frontend {one.server.name}\n mode http\n {bind}\n http-request return status 200\n"
     behind, *inspect = rest.split()
+    if behind not in everybody:
+        pytest.skip(f"{behind} does not stand")
     looking = (
         " tcp-request inspect-delay 5s\n tcp-request content accept if { req.ssl_hello_type 1 }\n"
         " tcp-request content reject if { req.len gt 0 } !{ req.ssl_hello_type 1 }\n"

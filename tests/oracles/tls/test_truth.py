@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from posture.checks.catalogue import catalogue
+from tests.oracles.tls.conftest import given
 from tests.oracles.tls.lab import Standing, servers
 from tests.oracles.tls.scanning import Outcomes, outcomes, scan
 
@@ -25,7 +26,8 @@ def found(findings: Sequence[Mapping[str, Any]], standing: Mapping[str, Standing
 
 
 @pytest.mark.parametrize("name", servers())
-def test_a_server_is_judged_as_it_was_set_up(name: str, found: Outcomes) -> None:
+def test_a_server_is_judged_as_it_was_set_up(name: str, found: Outcomes, standing: Mapping[str, Standing]) -> None:
+    given(standing, name)
     said = {control: outcome for (server, control), outcome in found.items() if server == name}
     expected = {control: outcome for control, outcome in servers()[name].expected.items() if outcome}
 
