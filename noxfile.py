@@ -44,7 +44,9 @@ LAB = {
 # Shared libraries that a package of Python's leans on: name -> Debian package.
 LIBRARIES = {"pangoft2-1.0": "libpangoft2-1.0-0", "harfbuzz-subset": "libharfbuzz-subset0"}
 # The tests of what leans on cryptography and dnspython.
-OVERRIDDEN = [f"tests/{path}" for path in ("checks/dns", "checks/tls", "net", "oracles", "probes/dns", "probes/tls", "range")]
+OVERRIDDEN = [
+    f"tests/{path}" for path in ("checks/dns", "checks/tls", "net", "oracles", "probes/dns", "probes/tls", "range")
+]
 SBIN = ["/usr/sbin", "/sbin", *(str(path) for path in Path("/usr/lib/postgresql").glob("*/bin"))]
 
 
