@@ -23,12 +23,15 @@ LAB = {
     "sslscan": "sslscan",
     "javac": "default-jdk-headless",
     "haproxy": "haproxy",
-    "dovecot": "dovecot-imapd",
-    "/usr/lib/dovecot/pop3-login": "dovecot-pop3d",
     "nsd": "nsd",
     "unbound": "unbound",
     "dig": "bind9-dnsutils",
     "postfix": "postfix",
+    "dovecot": "dovecot-imapd",
+    "pop3": "dovecot-pop3d",
+    "slapd": "slapd",
+    "prosody": "prosody",
+    "xrdp": "xrdp",
     "redis-server": "redis-server",
     "memcached": "memcached",
     "vsftpd": "vsftpd",
@@ -43,11 +46,7 @@ LAB = {
 }
 # Shared libraries that a package of Python's leans on: name -> Debian package.
 LIBRARIES = {"pangoft2-1.0": "libpangoft2-1.0-0", "harfbuzz-subset": "libharfbuzz-subset0"}
-# The tests of what leans on cryptography and dnspython.
-OVERRIDDEN = [
-    f"tests/{path}" for path in ("checks/dns", "checks/tls", "net", "oracles", "probes/dns", "probes/tls", "range")
-]
-SBIN = ["/usr/sbin", "/sbin", *(str(path) for path in Path("/usr/lib/postgresql").glob("*/bin"))]
+SBIN = ["/usr/sbin", "/sbin", "/usr/lib/dovecot", *(str(path) for path in Path("/usr/lib/postgresql").glob("*/bin"))]
 
 
 def install(session: nox.Session, requirements: str) -> None:
@@ -104,6 +103,12 @@ def oracles(session: nox.Session) -> None:
     install(session, "tests")
     install_lab(session)
     session.run("pytest", "tests/oracles", *session.posargs, env={"POSTURE_ORACLES": "all"})
+
+
+# The tests of what leans on cryptography and dnspython.
+OVERRIDDEN = [
+    f"tests/{path}" for path in ("checks/dns", "checks/tls", "net", "oracles", "probes/dns", "probes/tls", "range")
+]
 
 
 @nox.session

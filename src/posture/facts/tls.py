@@ -11,9 +11,12 @@ from posture.facts.base import Facts
 ACCEPTED = "accepted"
 REFUSED = "refused"
 UNCLEAR = "unclear"
-# A question that was not put: there was nothing to ask about, or the server counts its connections (port 25).
+# A question that was not put: there was nothing to ask about, or the server counts its connections (ports 25, 465, 587).
 NOT_ASKED = "not_asked"
 NOTHING_TO_ASK, POLITENESS = "nothing_to_ask", "politeness"
+# Known without a hello of its own: the server said in its choice of TLS 1.2 that it speaks TLS 1.3 (RFC 8446 section 4.1.3).
+DOWNGRADE_MARK = "downgrade_mark"
+SAME_CERTIFICATE = "same_certificate"
 
 # Traits: what else a server was asked, or told by the way. Those of TlsFacts:
 APPLICATION_PROTOCOL = "application_protocol"  # ALPN (RFC 7301)
@@ -34,9 +37,9 @@ OLD_HASHES = "old_hashes"  # TLS 1.2 signed with MD5, SHA-1 or SHA-224 when noth
 class VersionAnswer:
     """One protocol version. ``version`` is "SSL 2.0", "SSL 3.0", "TLS 1.0" ... "TLS 1.3".
 
-    ``answer`` is accepted, refused or unclear; ``why`` is the alert ("protocol_version", "handshake_failure"),
+    ``answer`` is accepted, refused, unclear or not_asked; ``why`` is the alert ("protocol_version", "handshake_failure"),
     "closed" for a clean close after the hello, or the reason word when unclear ("timeout", "reset", "malformed"), also of
-    an accepted version whose elimination ended in nothing clear.
+    an accepted version whose elimination ended in nothing clear; or how else it is known (downgrade_mark).
     ``suites`` are IANA names in the order the server chose them by elimination; ``complete`` says that the
     elimination ended with a clear refusal, so that a suite not listed is not offered; ``exchange_complete`` that a kind
     of key exchange (ECDHE, DHE, a key that never changes) of which no suite is listed is not offered, ``mode_complete`` the
@@ -78,6 +81,21 @@ class FiniteField:
 
 
 @dataclass(frozen=True, slots=True)
+class Unnamed:
+    """What a client is told that says no server name, as old ones do. A fact for the reader: no rule blames anybody for it,
+    because a host of many sites owes nothing to clients that do not say which one they want.
+
+    ``answer`` and ``why`` as in VersionAnswer, where every alert is a refusal, or not_asked; ``leaf``: the server's own
+    certificate (DER), b"" when none was seen. That which the name is shown as well is not kept twice: ``why`` is
+    same_certificate.
+    """
+
+    answer: str
+    why: str = ""
+    leaf: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
 class TlsFacts(Facts):
     """TLS 1.0-1.3 with suites an ordinary client may offer, and the certificate chain as sent.
 
@@ -89,10 +107,11 @@ class TlsFacts(Facts):
     names of all groups that the server was seen to choose, ``finite_fields`` its finite-field parameters, both sorted.
     ``staple`` is the OCSP response that came with a certificate that demands one (RFC 7633), ``timestamps`` the list of SCTs
     of the handshake, as sent; b"" when there was none. Other staples are not kept: they change from day to day.
+    ``unnamed`` is None in facts of versions 1 and 2, which did not ask.
     """
 
     TYPE: ClassVar[str] = "tls"
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
 
     name: str
     starttls: str
@@ -105,10 +124,11 @@ class TlsFacts(Facts):
     finite_fields: tuple[FiniteField, ...] = ()
     staple: bytes = b""
     timestamps: bytes = b""
+    unnamed: Unnamed | None = None
 
     @classmethod
     def upgrade(cls, version: int, body: dict[str, Any]) -> dict[str, Any]:
-        return _from_one(cls, version, body)
+        return _with_defaults(cls, version, body)
 
     def version(self, name: str) -> VersionAnswer | None:
         return next((answer for answer in self.versions if answer.version == name), None)
@@ -142,7 +162,7 @@ class TlsLegacyFacts(Facts):
 
     @classmethod
     def upgrade(cls, version: int, body: dict[str, Any]) -> dict[str, Any]:
-        return _from_one(cls, version, body)
+        return _with_defaults(cls, version, body)
 
     def version(self, name: str) -> VersionAnswer | None:
         return next((answer for answer in self.versions if answer.version == name), None)
@@ -151,8 +171,9 @@ class TlsLegacyFacts(Facts):
         return next((trait for trait in self.traits if trait.name == name), None)
 
 
-def _from_one(cls: type[Facts], version: int, body: dict[str, Any]) -> dict[str, Any]:
-    """Version 1 knew neither traits nor what follows them: the fields that are missing have their defaults."""
-    if version not in (1, cls.VERSION):
+def _with_defaults(cls: type[Facts], version: int, body: dict[str, Any]) -> dict[str, Any]:
+    """Older versions knew fewer fields; those that are missing have their defaults (version 1: no traits and what
+    follows them; version 2: nothing of clients without a name)."""
+    if not 1 <= version <= cls.VERSION:
         raise ValueError(f"{cls.TYPE} facts of version {version} are not known to this release")
     return body

@@ -29,7 +29,7 @@ from posture.scope import Grant, Refusal
 from posture.task import Task
 
 # Declared ports on which TLS starts at once, and those on which it is asked for in the protocol.
-TLS_PORTS = frozenset({443, 465, 636, 853, 990, 993, 995, 8443})
+TLS_PORTS = frozenset({443, 465, 636, 853, 990, 993, 995, 5061, 8443})
 STARTTLS_PORTS: Mapping[int, str] = {
     21: "ftp",
     25: "smtp",
@@ -39,6 +39,7 @@ STARTTLS_PORTS: Mapping[int, str] = {
     587: "smtp",
     3389: "rdp",
     5222: "xmpp",
+    5269: "xmpp-server",
     5432: "postgres",
 }
 ENDPOINT_PROBES = ("tls", "tls_legacy", "http", "securitytxt")

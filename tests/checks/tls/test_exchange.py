@@ -24,6 +24,7 @@ from posture.facts.tls import (
     WITHDRAWN_CURVES,
     FiniteField,
     Trait,
+    Unnamed,
 )
 from posture.model import Reason, Unobserved
 from tests.checks.tls.seen import (
@@ -230,8 +231,9 @@ def test_the_bits_of_the_weakest_curve_and_of_every_field_are_named() -> None:
 
 def test_facts_of_version_one_are_read_and_lack_what_was_not_recorded() -> None:
     old = TlsFacts(NAME, "", versions(tls12=(SECRET,)))
-    written = encode(old).replace(b'"version":2,', b'"version":1,')
-    for name in (b'"traits":[],', b'"groups":[],', b'"finite_fields":[],', b'"staple":"",', b'"timestamps":"",'):
+    written = encode(old).replace(b'"version":3,', b'"version":1,')
+    missing = (b'"traits":[],', b'"groups":[],', b'"finite_fields":[],', b'"staple":"",', b'"timestamps":"",')
+    for name in (*missing, b'"unnamed":null,'):
         written = written.replace(name, b"")
     written = written.replace(b',"mode_complete":false', b"")
     assert b'"version":1,' in written
@@ -241,8 +243,16 @@ def test_facts_of_version_one_are_read_and_lack_what_was_not_recorded() -> None:
     found = decode(written, FACTS)
 
     assert found == old
-    with pytest.raises(ValueError, match="version 3"):
-        decode(encode(old).replace(b'"version":2,', b'"version":3,'), FACTS)
+    with pytest.raises(ValueError, match="version 4"):
+        decode(encode(old).replace(b'"version":3,', b'"version":4,'), FACTS)
+
+
+def test_facts_of_version_two_did_not_ask_without_a_name() -> None:
+    old = TlsFacts(NAME, "", versions(tls12=(SECRET,)), groups=("x25519",))
+    written = encode(old).replace(b'"version":3,', b'"version":2,').replace(b'"unnamed":null,', b"")
+
+    assert b"unnamed" not in written
+    assert decode(written, FACTS) == old
 
 
 def test_legacy_facts_of_version_one_are_read() -> None:
@@ -260,6 +270,7 @@ def test_facts_with_everything_come_back_as_they_were() -> None:
         groups=("x25519",),
         staple=b"\0staple",
         timestamps=b"\0\0",
+        unnamed=Unnamed(REFUSED, "unrecognized_name", b"\0leaf"),
     )
 
     assert decode(encode(full), FACTS) == full

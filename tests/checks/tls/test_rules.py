@@ -145,10 +145,10 @@ CIPHER_CASES: list[tuple[Any, ...]] = [
     ),
     (
         "tls.cipher.insecure",
-        "3DES and more",
+        "3DES, and what else not asked",
         incomplete(legacy(preferred=SECRET, tls12=(TRIPLE,)), "TLS 1.2"),
         ON_MX,
-        "BROKEN_SUITES_ACCEPTED",
+        "TRIPLE_DES_ON_MX",
     ),
     ("tls.cipher.insecure", "anonymous on MX", legacy(tls12=(ANONYMOUS,)), ON_MX, "ANONYMOUS_SUITES_ON_MX"),
     ("tls.cipher.insecure", "anonymous on the web", legacy(tls12=(ANONYMOUS,)), {}, "BROKEN_SUITES_ACCEPTED"),

@@ -74,7 +74,7 @@ def nginx(folder: Path, certificate: Path, key: Path, settings: str) -> Iterator
 @contextmanager
 def gnutls_server(certificate: Path, key: Path, priority: str) -> Iterator[Place]:
     """``gnutls-serv`` with this priority string. It knows no address to bind to, so it listens on all for a moment."""
-    place = ("127.0.0.1", free_port())
+    place = ("127.0.0.1", free_port("0.0.0.0"))
     argv: list[str | Path] = [need("gnutls-serv", "gnutls-bin"), "--quiet", "--echo", "--port", str(place[1])]
     files: list[str | Path] = ["--x509certfile", certificate, "--x509keyfile", key]
     with serve([*argv, *files, "--priority", priority], ready=place):

@@ -64,10 +64,44 @@ def test_the_second_shape_differs_in_what_middleboxes_choke_on() -> None:
 
     _, chosen, extensions = hello_of(question, LEAN)
 
-    assert len(chosen) == codec.LEAN_SUITES + 1
+    assert set(offers.tls13()) < set(chosen)
+    assert {0xC02F, 0xC013, 0x009C, 0x002F} < set(chosen), "some of each kind"
     assert not {16, 21, 23} & set(extensions)
     assert extensions[51][:4] == b"\x00\x24\x00\x1d"
     assert b"\x11\xec" not in extensions[10]
+
+
+@pytest.mark.parametrize("versions", [("TLS 1.3", "TLS 1.2"), ("TLS 1.2",), ("TLS 1.1", "TLS 1.0"), ("TLS 1.0",)])
+def test_no_hello_is_of_the_length_on_which_balancers_hang(versions: tuple[str, ...]) -> None:
+    question = Question(versions, ALL, "www.department.gov.example", ("h2", "http/1.1"))
+
+    assert len(client_hello(question, FULL, RANDOM)) - 5 >= 512
+    assert len(client_hello(question, LEAN, RANDOM)) - 5 < 256
+
+
+def test_several_old_versions_are_listed_in_the_frame_of_tls12() -> None:
+    version, _, extensions = hello_of(Question(("TLS 1.1", "TLS 1.0"), ALL))
+
+    assert version == 0x0303
+    assert extensions[43] == b"\x04\x03\x02\x03\x01"
+    assert 51 not in extensions
+
+
+def test_a_lean_hello_offers_nothing_that_a_server_without_parameters_may_stumble_over() -> None:
+    _, chosen, _ = hello_of(Question(("TLS 1.2",), offers.ordinary()), LEAN)
+    _, finite, _ = hello_of(Question(("TLS 1.2",), (0x009E, 0x0033)), LEAN)
+
+    assert not {0x009E, 0x0033} & set(chosen)
+    assert {0x009E, 0x0033} < set(finite)
+
+
+@pytest.mark.parametrize(("end", "newer"), [(b"DOWNGRD\x01", True), (b"DOWNGRD\x00", False), (bytes(8), False)])
+def test_the_mark_of_a_downgrade_is_read_where_it_means_tls13(end: bytes, newer: bool) -> None:
+    def reply(version: int) -> Message:
+        return Message(2, version.to_bytes(2) + bytes(24) + end + b"\0\xc0\x2f\0")
+
+    assert server_hello(reply(0x0303)).speaks_13 is newer
+    assert server_hello(reply(0x0302)).speaks_13 is False
 
 
 @pytest.mark.parametrize("shape", [FULL, LEAN])

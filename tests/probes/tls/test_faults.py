@@ -186,7 +186,7 @@ def test_a_server_that_gives_no_clear_answer_is_not_seen(
 
     assert found is reason
     assert detail in said
-    assert connections == 1 if detail == "not TLS" else connections <= 12
+    assert connections == 1 if detail == "not TLS" else connections <= 13
 
 
 @pytest.mark.parametrize("kind", ["tls", "tls_legacy"])

@@ -15,7 +15,17 @@ from posture.facts.suites import suites
 from posture.model import NotSeen, Reason
 from tests.doors import LoopbackDoor, scripted
 from tests.lab import need
-from tests.probes.tls.asking import ADDRESS, OldServer, answers, ask, names, nginx, observe, openssl_server
+from tests.probes.tls.asking import (
+    ADDRESS,
+    OldServer,
+    answers,
+    ask,
+    gnutls_server,
+    names,
+    nginx,
+    observe,
+    openssl_server,
+)
 
 Files = tuple[Path, Path]
 
@@ -42,11 +52,12 @@ def sent_chain(facts: TlsFacts, files: Files) -> bool:
     return len(facts.chain) == 2 == files[0].read_text().count("BEGIN CERTIFICATE") and not facts.chain_cut
 
 
-def test_a_modern_site_takes_few_connections(tmp_path: Path, rsa_files: Files) -> None:
-    with nginx(tmp_path, *rsa_files, INTERMEDIATE) as place:
+@pytest.mark.parametrize("order", ["on", "off"])
+def test_a_modern_site_takes_few_connections(tmp_path: Path, rsa_files: Files, order: str) -> None:
+    with nginx(tmp_path, *rsa_files, f"{INTERMEDIATE} ssl_prefer_server_ciphers {order};") as place:
         facts, legacy, connections = ask(place)
 
-    assert connections <= 20
+    assert connections <= 18
     assert facts.accepted == ("TLS 1.2", "TLS 1.3")
     assert names(facts, "TLS 1.2") == MODERN
     assert names(facts, "TLS 1.3") == TLS13_SUITES
@@ -96,6 +107,18 @@ def test_a_server_of_one_old_version(option: str, version: str, rsa_files: Files
     assert facts.accepted == (version,)
     assert "unclear" not in {*answers(facts).values(), *answers(legacy).values()}
     assert facts.chain
+
+
+@pytest.mark.parametrize("newest", ["TLS1.3", "TLS1.2"])
+def test_an_old_version_below_one_that_is_switched_off_is_found(newest: str, rsa_files: Files) -> None:
+    """GnuTLS says protocol_version to a plain hello of TLS 1.1 and would have agreed to TLS 1.0."""
+    priority = "NORMAL:+VERS-TLS1.0:-VERS-TLS1.1:%COMPAT" + (":-VERS-TLS1.3" if newest == "TLS1.2" else "")
+    with gnutls_server(*rsa_files, priority) as place:
+        facts, legacy, _ = ask(place)
+
+    assert answers(facts)["TLS 1.0"] == "accepted"
+    assert answers(facts)["TLS 1.1"] == "refused"
+    assert "unclear" not in {*answers(facts).values(), *answers(legacy).values()}
 
 
 def test_old_versions_that_the_security_level_forbids_are_refused(rsa_files: Files) -> None:

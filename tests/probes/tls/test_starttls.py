@@ -16,9 +16,14 @@ from tests.probes.tls.asking import ADDRESS, answers, observe, openssl_server
 
 LDAP_YES = bytes.fromhex("300c02010178070a010004000400")
 LDAP_NO = bytes.fromhex("300c02010178070a013404000400")
+LDAP_WHAT = bytes.fromhex("300c02010178070a010204000400")
 RDP_YES = bytes.fromhex("030000130ed000001234000200080001000000")
-RDP_NO = bytes.fromhex("030000130ed000001234000300080002000000")
+RDP_NO = bytes.fromhex("030000130ed000001234000300080005000000")
+RDP_NEVER = bytes.fromhex("030000130ed000001234000300080002000000")
+RDP_OLD = bytes.fromhex("0300000b06d00000123400")
+RDP_STANDARD = bytes.fromhex("030000130ed000001234000200080000000000")
 FEATURES = b"<stream:stream><stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:features>"
+HOST_UNKNOWN = b"<stream:stream><stream:error><host-unknown/></stream:error></stream:stream>"
 
 # protocol -> turns of the server; b"" waits for the client first. The last turn says yes.
 HAPPY: dict[str, Sequence[bytes]] = {
@@ -29,6 +34,7 @@ HAPPY: dict[str, Sequence[bytes]] = {
     "ldap": [b"", LDAP_YES],
     "postgres": [b"", b"S"],
     "xmpp": [b"", FEATURES, b"", b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"],
+    "xmpp-server": [b"", FEATURES, b"", b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"],
     "rdp": [b"", RDP_YES],
 }
 UNHAPPY: list[tuple[str, Sequence[bytes], Reason]] = [
@@ -42,23 +48,32 @@ UNHAPPY: list[tuple[str, Sequence[bytes], Reason]] = [
     ("ftp", [b"220 ready\r\n", b"", b"530 no\r\n"], Reason.REFUSED_BY_TARGET),
     ("imap", [b"* BYE\r\n"], Reason.REFUSED_BY_TARGET),
     ("imap", [b"220 mail\r\n"], Reason.MALFORMED),
-    ("imap", [b"* OK\r\n", b"", b"p1 BAD what\r\n"], Reason.REFUSED_BY_TARGET),
+    ("imap", [b"* OK\r\n", b"", b"p1 NO not now\r\n"], Reason.REFUSED_BY_TARGET),
     ("pop3", [b"+OK\r\n", b"", b"-ERR no\r\n"], Reason.REFUSED_BY_TARGET),
     ("pop3", [b"HTTP/1.1 200\r\n"], Reason.MALFORMED),
     ("ldap", [b"", LDAP_NO], Reason.REFUSED_BY_TARGET),
     ("ldap", [b"", b"HTTP/1.1 400 "], Reason.MALFORMED),
-    ("postgres", [b"", b"N"], Reason.REFUSED_BY_TARGET),
     ("postgres", [b"", b"E"], Reason.MALFORMED),
     ("xmpp", [b"", b"<" * 20_000], Reason.MALFORMED),
     ("xmpp", [b"", FEATURES, b"", b"<failure/>"], Reason.REFUSED_BY_TARGET),
+    ("xmpp", [b"", HOST_UNKNOWN], Reason.REFUSED_BY_TARGET),
+    ("xmpp-server", [b"", HOST_UNKNOWN], Reason.REFUSED_BY_TARGET),
     ("rdp", [b"", RDP_NO], Reason.REFUSED_BY_TARGET),
+    ("rdp", [b"", b"\3\0\0\x0b\6\xe0\0\0\x12\x34\0"], Reason.MALFORMED),
     ("rdp", [b"", b"HTTP/1.1"], Reason.MALFORMED),
 ]
 
 
 WITHOUT: list[tuple[str, Sequence[bytes]]] = [
     ("smtp", [b"220 mail\r\n", b"", b"250-mail\r\n250 SIZE 1\r\n"]),
+    ("ftp", [b"220 ready\r\n", b"", b"502 what\r\n"]),
+    ("imap", [b"* OK\r\n", b"", b"p1 BAD what\r\n"]),
+    ("ldap", [b"", LDAP_WHAT]),
+    ("postgres", [b"", b"N"]),
     ("xmpp", [b"", b"<stream:features></stream:features>"]),
+    ("rdp", [b"", RDP_NEVER]),
+    ("rdp", [b"", RDP_OLD]),
+    ("rdp", [b"", RDP_STANDARD]),
 ]
 
 

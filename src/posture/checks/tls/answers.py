@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from posture.checks.rule import Case, Missing
 from posture.facts import TlsFacts, TlsLegacyFacts
-from posture.facts.tls import ACCEPTED, UNCLEAR, Trait, VersionAnswer
+from posture.facts.tls import ACCEPTED, NOT_ASKED, UNCLEAR, Trait, VersionAnswer
 from posture.model import Reason
 
 
@@ -13,10 +13,17 @@ def on_mail_exchanger(case: Case) -> bool:
     return case.subject.startswith("mx:") or case.subject.endswith(":25/tcp")
 
 
+def asked_little(case: Case) -> bool:
+    """Whether it is a server of SMTP, which counts connections: its suites are not listed, and much else is not asked."""
+    return on_mail_exchanger(case) or case.subject.endswith((":465/tcp", ":587/tcp"))
+
+
 def unclear(case: Case, answer: VersionAnswer | None) -> Missing:
     """For ``raise unclear(...)``: the answer decides nothing; its reason when it names one."""
     if answer is None:
         return case.unknown(Reason.NOT_RECORDED)
+    if answer.answer == NOT_ASKED:
+        return case.unknown(Reason.RATE_LIMITED, f"{answer.version}: not asked, out of politeness")
     try:
         return case.unknown(Reason(answer.why), answer.version)
     except ValueError:

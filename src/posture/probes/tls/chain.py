@@ -15,6 +15,7 @@ from posture.probes.tls.flight import MAX_STAPLE_BYTES
 from posture.probes.tls.hello import Chain, capped
 
 _MAX_HANDSHAKE_BYTES = 262_144
+_SAID = ("tlsv1 ", "tlsv13 ", "sslv3 ")
 _OP_LEGACY_SERVER_CONNECT = 0x4  # servers without RFC 5746 secure renegotiation
 
 
@@ -76,7 +77,8 @@ def _step(connection: SSL.Connection) -> bool:
 def _why(fault: SSL.Error) -> Reason:
     """An alert is the server's own word; everything else is what OpenSSL cannot read, or will not."""
     said = fault.args[0] if fault.args and isinstance(fault.args[0], list) else []
-    by_alert = isinstance(fault, SSL.ZeroReturnError) or any("alert" in entry[-1] for entry in said)
+    # OpenSSL's words for an alert that it was sent: "tlsv1 unrecognized name", "sslv3 alert handshake failure".
+    by_alert = isinstance(fault, SSL.ZeroReturnError) or any(entry[-1].startswith(_SAID) for entry in said)
     return Reason.REFUSED_BY_TARGET if by_alert else Reason.MALFORMED
 
 

@@ -6,6 +6,9 @@ of hello were declined alike. Silence, resets and garbage are never a refusal, a
 A server that answered and then turns us away has had enough of us, or never could bear that one hello. It is left alone
 for a while and asked again, then with a hello that it answered before: unless it answers that one, all it ever said is
 thrown away, because an address that has banned us says nothing about TLS.
+
+Mail servers count connections (Postfix' anvil, fail2ban, our own limits for SMTP): theirs are numbered, and what cannot
+be asked in that number is not clear.
 """
 
 from __future__ import annotations
@@ -14,21 +17,19 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from posture.facts.tls import ACCEPTED, REFUSED, UNCLEAR, VersionAnswer
+from posture.facts.tls import ACCEPTED, UNCLEAR
 from posture.model import AbsentCause, NotSeen, NotThere, Reason
 from posture.probes.base import Door, Stream
 from posture.probes.tls.chain import handshake_chain
-from posture.probes.tls.hello import FULL, LEAN, LEAN_SUITES, Chain, Question, Shape, client_hello, sni, ssl2_hello
+from posture.probes.tls.hello import FULL, LEAN, Chain, Question, Shape, client_hello, sni, ssl2_hello
 from posture.probes.tls.listening import Heard, listen, listen_ssl2
 from posture.probes.tls.records import CodecError, NotTls
 from posture.probes.tls.starttls import start_tls
-from posture.probes.tls.suites import kinds, name_of, ssl2
+from posture.probes.tls.suites import ssl2, without_dhe
 from posture.task import Task
 
 # OpenSSL at its usual security level says internal_error to TLS 1.0 and 1.1; so may a server in trouble: both shapes count.
-_DOUBTFUL = frozenset({"internal_error"})
-# No word about the suites: a server in trouble, perhaps with the one that it chose.
-_ABRUPT = frozenset({"closed", "internal_error"})
+DOUBTFUL = frozenset({"internal_error"})
 # Refusals of our own side: the scan may not go on, whatever the server would say.
 _OURS = frozenset(
     {Reason.OUT_OF_SCOPE, Reason.NOT_GRANTED, Reason.BLACKOUT, Reason.STOPPED, Reason.BUG, Reason.RATE_LIMITED}
@@ -38,7 +39,9 @@ _PUSHES = frozenset({Reason.RESET, Reason.TIMEOUT})
 # "Not now", in the clear before TLS.
 _NOT_NOW = frozenset({Reason.RATE_LIMITED, Reason.TEMPORARY})
 _MAX_SILENCES, _MAX_UNCLEAR, _MAX_RECOVERIES = 2, 4, 1
-
+_MAIL_PORTS = frozenset({25, 465, 587})
+# An exchanger may be asked six times in all: one visit as a mail server makes it, and what the two probes take here.
+MOST_OF_MAIL = 3
 
 Ask = Callable[[Shape], Awaitable[Heard]]
 Listen = Callable[[Stream], Awaitable[Heard]]
@@ -58,9 +61,10 @@ class Conversation:
 
     Args:
         task: ``addresses[0]`` and ``port`` are asked for ``name``; ``params["starttls"]``, ``params["ehlo"]``.
+        most: connections to a mail server.
     """
 
-    def __init__(self, task: Task, door: Door) -> None:
+    def __init__(self, task: Task, door: Door, most: int = MOST_OF_MAIL) -> None:
         if not task.addresses or task.port is None:
             raise NotSeen(Reason.OUT_OF_SCOPE, "no granted address")
         self.starttls = str(task.params.get("starttls", ""))
@@ -73,14 +77,17 @@ class Conversation:
         self._door = door
         self._shape = FULL
         self._proven: set[Shape] = set()
-        self._known: tuple[Ask, Shape] | None = None
         self._answered: tuple[bytes, Listen] | None = None
         self._disliked: set[Shape] = set()
         self._recoveries = 0
         self._misses: list[NotSeen] = []
         self._unclear_in_a_row = 0
+        self._hangs_up = False
+        self._alerts = False
+        self._pending = False
         self._connected = False
         self._in_clear = False
+        self._left = most if self.frugal else 1_000_000
 
     @property
     def alpn(self) -> tuple[str, ...]:
@@ -89,8 +96,13 @@ class Conversation:
 
     @property
     def frugal(self) -> bool:
-        """Mail exchangers count connections (anvil, fail2ban): ask little."""
-        return self._port == 25
+        """Mail servers count connections: ask little."""
+        return self._port in _MAIL_PORTS
+
+    @property
+    def spent(self) -> bool:
+        """Whether no more may be asked of a server that counts connections."""
+        return self._left <= 0
 
     @property
     def alive(self) -> bool:
@@ -119,67 +131,59 @@ class Conversation:
             groups, signatures, compressions, fallback: as in :class:`Question`.
         """
         question = Question(versions, suites, self.name, self._alpn, groups, signatures, compressions, fallback)
+        plain = without_dhe(suites) == suites
+        return await self._twice(self._asking(question), doubt=doubt, plain=plain, usual=not signatures)
 
+    async def glance(
+        self,
+        versions: tuple[str, ...],
+        suites: tuple[int, ...],
+        *,
+        signatures: tuple[int, ...] = (),
+        compressions: tuple[int, ...] = (0,),
+    ) -> Heard:
+        """A question asked once, whose answer is to be believed only with what others say; see :meth:`credible`."""
+        question = Question(versions, suites, self.name, self._alpn, (), signatures, compressions)
+        return await self._asking(question)(self._shape)
+
+    async def glance_ssl2(self) -> Heard:
+        """The SSL 2.0 CLIENT-HELLO, once."""
+        return await self._ask_ssl2(self._shape)
+
+    def credible(self, heard: Heard) -> bool:
+        """Whether a refusal was said to a hello of a shape that is answered, in an alert that means just that."""
+        return heard.by_alert and heard.shape in self._proven and heard.why not in DOUBTFUL
+
+    def _asking(self, question: Question) -> Ask:
         async def ask(shape: Shape) -> Heard:
             hello = client_hello(question, shape, secrets.token_bytes(64))
             return await self._ask(hello, lambda stream: self._listen(stream, question), shape)
 
-        return await self._twice(ask, doubt=doubt)
+        return ask
 
     async def _listen(self, stream: Stream, question: Question) -> Heard:
         return await listen(stream, question, chain=not self.chain.certificates)
 
+    async def without_name(self, version: str, suites: tuple[int, ...]) -> Heard:
+        """What a client is told that says no server name: asked once, and no part of what is known of the server by name.
+
+        Raises:
+            NotSeen: a refusal of ours.
+        """
+        question = Question((version,), suites, "", self._alpn)
+
+        async def hear(stream: Stream) -> Heard:
+            return await listen(stream, question, chain=True, any_alert=True)
+
+        return (await self._attempt(client_hello(question, self._shape, secrets.token_bytes(64)), hear)).heard
+
     async def settle_ssl2(self) -> Heard:
         """The SSL 2.0 CLIENT-HELLO, with a short and a long challenge."""
+        return await self._twice(self._ask_ssl2, doubt=True, plain=True, usual=True)
 
-        async def ask(shape: Shape) -> Heard:
-            hello = ssl2_hello(ssl2(), secrets.token_bytes(16 if shape.full else 32))
-            return await self._ask(hello, listen_ssl2, shape)
-
-        return await self._twice(ask, doubt=not self.frugal)
-
-    async def eliminate(
-        self,
-        version: str,
-        suites: tuple[int, ...],
-        *,
-        first: Heard | None = None,
-        known: tuple[int, ...] = (),
-        limit: int = 200,
-    ) -> VersionAnswer:
-        """What the server accepts at one version: offer, strike what it chose, offer the rest, until it refuses.
-
-        Args:
-            first: the answer to a hello that offered at least these, when there is one already.
-            known: suites that were chosen before.
-            limit: stop after so many accepted suites.
-        """
-        chosen = list(known)
-        doubt = first is None and not self.frugal
-        while True:
-            rest = tuple(suite for suite in suites if suite not in chosen)
-            heard = first or await self.settle((version,), rest, doubt=doubt and not chosen)
-            first = None
-            if heard.hello is None or heard.hello.version != version:
-                if chosen and heard.answer == REFUSED and heard.why in _ABRUPT and len(_by_kind(rest)) > 1:
-                    return await self._kind_by_kind(version, chosen, rest, limit)
-                return _ended(version, chosen, heard, len(rest))
-            chosen.append(heard.hello.suite)
-            if len(chosen) in (limit, len(suites)):
-                return VersionAnswer(version, ACCEPTED, "", _names(chosen), complete=len(chosen) == len(suites))
-
-    async def _kind_by_kind(self, version: str, chosen: list[int], rest: tuple[int, ...], limit: int) -> VersionAnswer:
-        """The end of an elimination by a server that hung up: it may have chosen a suite that it cannot serve, as some do
-        with DHE when they were given no parameters, and would serve others."""
-        names, complete = _names(chosen), True
-        for part in _by_kind(rest):
-            if len(names) >= limit:
-                return VersionAnswer(version, ACCEPTED, "", names)
-            heard = await self.settle((version,), part, doubt=False)
-            more = await self.eliminate(version, part, first=heard, limit=limit - len(names))
-            names += more.suites
-            complete = complete and more.complete
-        return VersionAnswer(version, ACCEPTED, "", names, complete)
+    async def _ask_ssl2(self, shape: Shape) -> Heard:
+        hello = ssl2_hello(ssl2(), secrets.token_bytes(16 if shape.full else 32))
+        return await self._ask(hello, listen_ssl2, shape)
 
     async def read_chain(self) -> str:
         """Fetches the chain in a whole handshake when no flight in clear held it. Returns "" or the reason word.
@@ -189,34 +193,59 @@ class Conversation:
         """
         if self.chain.certificates:
             return ""
-        why = await self._handshake()
+        self.chain, why = await self.handshake(self.name)
         if why in _PUSHES:
             self._door.throttled(self._address)
-            why = await self._handshake()
-            if why in _PUSHES:
+            self.chain, why = await self.handshake(self.name)
+            if why in _PUSHES and not self.frugal:
                 await self._must_answer()
         return why
 
-    async def _handshake(self) -> str:
+    async def handshake(self, name: str) -> tuple[Chain, str]:
+        """One whole handshake: the chain it showed, and "" or the reason word. ``name``: to be said, "" for none.
+
+        Raises:
+            NotSeen: a refusal of ours.
+        """
+        if self.spent:
+            return Chain(), str(Reason.RATE_LIMITED)
+        self._left -= 1
         try:
             async with await self._door.connect(self._address, self._port) as stream:
                 await self._start(stream)
-                self.chain = await handshake_chain(stream, self.name)
+                chain = await handshake_chain(stream, name)
         except NotThere:
-            return str(Reason.RESET)
+            return Chain(), str(Reason.RESET)
         except NotSeen as unseen:
             if unseen.reason in _OURS:
                 raise
-            return str(unseen.reason)
-        return "" if self.chain.certificates else str(Reason.MALFORMED)
+            return Chain(), str(unseen.reason)
+        return chain, "" if chain.certificates else str(Reason.MALFORMED)
 
     # ---- one question, one connection
 
-    async def _twice(self, ask: Ask, *, doubt: bool) -> Heard:
+    async def conclude(self) -> None:
+        """To be awaited last: whether a server that refuses by hanging up did so to the end, or had enough of us.
+
+        Raises:
+            NotSeen: RATE_LIMITED.
+        """
+        if self._pending and not self.frugal:
+            await self._must_answer()
+
+    async def _twice(self, ask: Ask, *, doubt: bool, plain: bool, usual: bool) -> Heard:
+        """An answer, or what two shapes of hello say together.
+
+        Args:
+            plain: no suite is among those offered over which a server may stumble, as it does not in the lean shape.
+            usual: the hello has no extension that others of its shape have not.
+        """
         first = await ask(self._shape)
-        if first.hello:
-            self._known = (ask, self._shape)
         if first.answer == ACCEPTED or self._believed(first, doubt):
+            return first
+        usual = usual and first.shape in self._proven
+        if plain and usual and self._hangs_up and not self._alerts and first.why == "closed":
+            self._pending = True
             return first
         other = LEAN if self._shape is FULL else FULL
         second = await ask(other)
@@ -225,45 +254,47 @@ class Conversation:
                 self._disliked.add(self._shape)
             if self._shape not in self._proven:
                 self._shape = other
-            self._known = (ask, other)
         if second.answer == ACCEPTED:
             return second
-        return await self._agreement(first, second)
+        return await self._agreement(first, second, usual=usual)
 
     def _believed(self, heard: Heard, doubt: bool) -> bool:
-        if not heard.by_alert or heard.why in _DOUBTFUL:
+        if not heard.by_alert or heard.why in DOUBTFUL:
             return False
         if self.frugal and self.starttls and not doubt:
             return True  # its reply to STARTTLS shows that it understands us
         return self.alive and (heard.why == "protocol_version" or (not doubt and heard.shape in self._proven))
 
-    async def _agreement(self, first: Heard, second: Heard) -> Heard:
+    async def _agreement(self, first: Heard, second: Heard, *, usual: bool) -> Heard:
         """What two shapes of a hello say together, neither of which was accepted."""
         by_alert = [heard for heard in (first, second) if heard.by_alert]
         unclear = [heard for heard in (first, second) if heard.answer == UNCLEAR]
         if unclear:
-            certain = by_alert and by_alert[0].shape in self._proven and by_alert[0].why not in _DOUBTFUL
+            certain = by_alert and by_alert[0].shape in self._proven and by_alert[0].why not in DOUBTFUL
             return by_alert[0] if certain else unclear[0]
         if by_alert:
             return by_alert[0]
-        if await self._still_answers():
+        if self._answered is None or self.spent:
+            return Heard(UNCLEAR, str(Reason.REFUSED_BY_TARGET))
+        if self._hangs_up and not self._alerts:
+            self._pending = True
             return first
-        if self._known is not None:
-            raise self._throttled("hangs up on hellos that it answered before")
-        return Heard(UNCLEAR, str(Reason.REFUSED_BY_TARGET))
-
-    async def _still_answers(self) -> bool:
-        """Whether a hello that was accepted before is accepted now: hanging up may be a refusal, or the end of all talk."""
-        if self._known is None:
-            return False
-        ask, shape = self._known
-        return (await ask(shape)).answer == ACCEPTED
+        # Hanging up may be a refusal, or the end of all talk. Once known, the way of a server is put to the test again
+        # by the next hello that it answers, or at last.
+        await self._must_answer()
+        if self._alerts and not usual:
+            # Who refuses by alerts and hangs up here is not the server, perhaps, but a box that minds the hello.
+            return Heard(UNCLEAR, str(Reason.REFUSED_BY_TARGET))
+        self._hangs_up = True
+        return first
 
     async def _ask(self, hello: bytes, listen: Listen, shape: Shape) -> Heard:
         if self._silent():
             return Heard(UNCLEAR, str(self._misses[-1].reason), shape=shape)
+        if self.spent:
+            return Heard(UNCLEAR, str(Reason.RATE_LIMITED), shape=shape)
         attempt = await self._attempt(hello, listen)
-        if attempt.turned_away and self._answered is not None and shape not in self._disliked:
+        if attempt.turned_away and self._answered is not None and not self.frugal and shape not in self._disliked:
             attempt = await self._again(hello, listen)
         heard = attempt.heard
         if attempt.miss:
@@ -273,6 +304,8 @@ class Conversation:
             self._unclear_in_a_row = 0
         if heard.by_alert or heard.answer == ACCEPTED:
             self._answered = (hello, listen)
+            self._pending = False
+            self._alerts = self._alerts or heard.by_alert
         heard = replace(heard, shape=shape)
         if heard.hello:
             self._proven.add(shape)
@@ -337,13 +370,14 @@ class Conversation:
         try:
             return await self._connection(hello, listen)
         except NotSeen as unseen:
-            if not self._in_clear or unseen.reason not in (*_NOT_NOW, Reason.RESET):
+            if not self._in_clear or self.spent or unseen.reason not in (*_NOT_NOW, Reason.RESET):
                 raise
         self._door.throttled(self._address)
         return await self._connection(hello, listen)
 
     async def _connection(self, hello: bytes, listen: Listen) -> Heard:
         self._in_clear = False
+        self._left -= 1
         async with await self._door.connect(self._address, self._port) as stream:
             self._connected = True
             await self._start(stream)
@@ -365,24 +399,3 @@ class Conversation:
 
 def _missed(unseen: NotSeen, *, turned_away: bool = False) -> _Attempt:
     return _Attempt(Heard(UNCLEAR, str(unseen.reason)), unseen, turned_away)
-
-
-def _ended(version: str, chosen: list[int], heard: Heard, left: int) -> VersionAnswer:
-    """The end of an elimination by anything but another accepted suite."""
-    other = heard.hello.version if heard.hello else ""
-    if chosen:
-        covered = heard.shape.full or left <= LEAN_SUITES
-        why = heard.why if heard.answer == UNCLEAR else ""
-        return VersionAnswer(version, ACCEPTED, why, _names(chosen), complete=heard.answer == REFUSED and covered)
-    if other:
-        return VersionAnswer(version, REFUSED, other, (), complete=True)
-    return VersionAnswer(version, heard.answer, heard.why, (), complete=heard.answer == REFUSED)
-
-
-def _by_kind(numbers: tuple[int, ...]) -> list[tuple[int, ...]]:
-    parts = (tuple(number for number in numbers if number in kind) for kind in kinds())
-    return [part for part in parts if part]
-
-
-def _names(numbers: list[int]) -> tuple[str, ...]:
-    return tuple(name_of(number) for number in numbers)

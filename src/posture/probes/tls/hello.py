@@ -10,6 +10,7 @@ import hashlib
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from posture.probes.tls.records import (
     HANDSHAKE,
@@ -22,6 +23,7 @@ from posture.probes.tls.records import (
     record,
     vector,
 )
+from posture.probes.tls.suites import without_dhe
 
 CLIENT_HELLO, SERVER_HELLO, CERTIFICATE = 1, 2, 11
 MAX_CERTIFICATES = 20
@@ -29,6 +31,8 @@ MAX_CHAIN_BYTES = 100_000
 
 # A ServerHello with this random is a HelloRetryRequest: the server speaks TLS 1.3 (RFC 8446 section 4.1.3).
 _RETRY_RANDOM = hashlib.sha256(b"HelloRetryRequest").digest()
+# How the random of a server that speaks TLS 1.3 ends where it was talked into TLS 1.2 (the same section).
+_SPEAKS_13 = b"DOWNGRD\x01"
 STATUS_REQUEST, ALPN, SIGNED_TIMESTAMPS, EXTENDED_MASTER_SECRET = 5, 16, 18, 23
 _SUPPORTED_VERSIONS, _KEY_SHARE, RENEGOTIATION_INFO = 43, 51, 0xFF01
 _RENEGOTIATION_SCSV, _FALLBACK_SCSV = 0x00FF, 0x5600
@@ -44,7 +48,14 @@ _SIGNATURES = (
     *(0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601, 0x0603, 0x0807, 0x0808),
     *(0x0809, 0x080A, 0x080B, 0x0303, 0x0301, 0x0203, 0x0201, 0x0402, 0x0202),
 )
-LEAN_SUITES = 60
+# What an elliptic and an RSA server of any age can sign with: a lean hello is to stay below 256 octets.
+_SIGNATURES_LEAN = (0x0403, 0x0804, 0x0401, 0x0503, 0x0501, 0x0807, 0x0201, 0x0203)
+LEAN_SUITES = 52
+_OF_TLS13 = 0x13
+# Of the suites before TLS 1.3 some of each kind, where there is no room for more.
+_VARIED = frozenset(
+    (0xC02B, 0xC02F, 0xC02C, 0xC030, 0xCCA9, 0xCCA8, 0xC009, 0xC013, 0xC00A, 0xC014, 0x009C, 0x009D, 0x002F, 0x0035)
+)
 # Some load balancers hang on hellos of 256 to 511 octets (RFC 7685).
 _PADDED = 512
 
@@ -65,6 +76,10 @@ LEAN = Shape("lean", False)
 class Question:
     """What a hello offers: ``versions`` newest first (names of VERSIONS), ``suites`` by number in client's order.
 
+    Several versions are listed in an extension that servers of TLS 1.3 have to heed (RFC 8446 section 4.2.1), in the frame
+    of a hello of TLS 1.2: asked plainly for a version that it does not speak, GnuTLS does not go down to an older one
+    that it does, as RFC 5246 appendix E.1 would have it.
+
     ``server_name`` is an A-label name or ""; see :func:`sni`. ``groups`` and ``signatures`` stand in the place of those of
     an ordinary client. ``compressions`` are offered in the full shape only, so that the lean one tells whether a server
     dislikes the rest. ``fallback``: says that it is the second try of a client that may do better (RFC 7507).
@@ -83,7 +98,8 @@ class Question:
 @dataclass(frozen=True, slots=True)
 class ServerHello:
     """What the server chose. ``suite``, ``compression`` and ``group`` (of TLS 1.3, else 0) are numbers; ``retry``: a
-    HelloRetryRequest; ``extensions`` are those in clear, by number."""
+    HelloRetryRequest; ``extensions`` are those in clear, by number; ``speaks_13``: it says that it would rather have
+    spoken TLS 1.3 (only where it chose TLS 1.2; not every server says so)."""
 
     version: str
     suite: int
@@ -91,6 +107,7 @@ class ServerHello:
     compression: int = 0
     group: int = 0
     extensions: Mapping[int, bytes] = field(default_factory=dict)
+    speaks_13: bool = False
 
 
 def client_hello(question: Question, shape: Shape, random: bytes) -> bytes:
@@ -100,17 +117,17 @@ def client_hello(question: Question, shape: Shape, random: bytes) -> bytes:
         random: 64 octets: the hello's random, and a session id (or key share) of the middlebox-compatible kind.
     """
     newest = VERSIONS[question.versions[0]]
-    suites = question.suites if shape.full else question.suites[:LEAN_SUITES]
+    suites = question.suites if shape.full else _lean(question.suites, newest)
     if not shape.full:
         suites = (*suites, _RENEGOTIATION_SCSV)
     if question.fallback:
         suites = (*suites, _FALLBACK_SCSV)
     session = random[32:] if newest > VERSIONS["TLS 1.2"] else b""
     body = (
-        min(newest, VERSIONS["TLS 1.2"]).to_bytes(2)
+        (VERSIONS["TLS 1.2"] if len(question.versions) > 1 else min(newest, VERSIONS["TLS 1.2"])).to_bytes(2)
         + random[:32]
         + vector(1, session)
-        + vector(2, b"".join(suite.to_bytes(2) for suite in suites))
+        + _numbers(2, suites)
         + vector(1, bytes(question.compressions if shape.full else (0,)))
     )
     if newest > VERSIONS["SSL 3.0"]:
@@ -130,23 +147,34 @@ def _extensions(question: Question, shape: Shape, share: bytes, length_before: i
     if question.alpn and shape.full:
         wanted.append((ALPN, vector(2, b"".join(vector(1, name.encode("ascii")) for name in question.alpn))))
     if newest >= VERSIONS["TLS 1.2"]:
-        wanted.append((13, _numbers(2, question.signatures or _SIGNATURES)))
+        usual = _SIGNATURES if shape.full else _SIGNATURES_LEAN
+        wanted.append((13, _numbers(2, question.signatures or usual)))
     if question.signatures:
         # Only what is said in the handshake is asked about: certificates may be signed as ever (RFC 8446 section 4.2.3).
         wanted.append((50, _numbers(2, _SIGNATURES)))
     if shape.full and newest < VERSIONS["TLS 1.3"]:
         wanted += [(STATUS_REQUEST, b"\1\0\0\0\0"), (SIGNED_TIMESTAMPS, b"")]
-    if newest >= VERSIONS["TLS 1.3"]:
+    if newest >= VERSIONS["TLS 1.3"] or len(question.versions) > 1:
         offered = b"".join(VERSIONS[version].to_bytes(2) for version in question.versions)
+        wanted.append((_SUPPORTED_VERSIONS, vector(1, offered)))
+    if newest >= VERSIONS["TLS 1.3"]:
         # Empty: the server names its group in a HelloRetryRequest. Lean: a share, for servers that know no retry.
         empty = shape.full or bool(question.groups)
         shares = b"" if empty else (0x001D).to_bytes(2) + vector(2, share)
-        wanted += [(_SUPPORTED_VERSIONS, vector(1, offered)), (45, b"\1\1"), (_KEY_SHARE, vector(2, shares))]
+        wanted += [(45, b"\1\1"), (_KEY_SHARE, vector(2, shares))]
     coded = b"".join(kind.to_bytes(2) + vector(2, body) for kind, body in wanted)
     length = 4 + length_before + 2 + len(coded)
     if shape.full and length < _PADDED:
         coded += (21).to_bytes(2) + vector(2, bytes(max(0, _PADDED - length - 4)))
     return vector(2, coded)
+
+
+@lru_cache(maxsize=128)
+def _lean(suites: tuple[int, ...], newest: int) -> tuple[int, ...]:
+    chosen = without_dhe(suites)
+    if newest >= VERSIONS["TLS 1.3"]:
+        chosen = tuple(suite for suite in chosen if suite >> 8 == _OF_TLS13 or suite in _VARIED) or chosen
+    return chosen[:LEAN_SUITES]
 
 
 def _groups(newest: int, shape: Shape) -> tuple[int, ...]:
@@ -155,7 +183,9 @@ def _groups(newest: int, shape: Shape) -> tuple[int, ...]:
     return _GROUPS_FULL if newest >= VERSIONS["TLS 1.3"] else _GROUPS_OLD
 
 
+@lru_cache(maxsize=512)
 def _numbers(octets: int, values: tuple[int, ...]) -> bytes:
+    """The same few lists are offered to every server."""
     return vector(octets, b"".join(value.to_bytes(2) for value in values))
 
 
@@ -186,7 +216,8 @@ def server_hello(reply: Message) -> ServerHello:
     if number not in VERSION_NAMES:
         raise CodecError("a version that does not exist")
     group = Reader(extensions[_KEY_SHARE]).number(2) if _KEY_SHARE in extensions else 0
-    return ServerHello(VERSION_NAMES[number], suite, random == _RETRY_RANDOM, compression, group, extensions)
+    speaks_13 = number == VERSIONS["TLS 1.2"] and random.endswith(_SPEAKS_13)
+    return ServerHello(VERSION_NAMES[number], suite, random == _RETRY_RANDOM, compression, group, extensions, speaks_13)
 
 
 def _extensions_of(coded: Reader) -> dict[int, bytes]:

@@ -23,9 +23,10 @@ from posture.facts.tls import (
 from posture.model import Reason
 from posture.probes.base import Door
 from posture.probes.tls.conversation import Conversation
+from posture.probes.tls.elimination import eliminate
 from posture.probes.tls.hello import DEFLATE
 from posture.probes.tls.listening import FALLBACK_REFUSED, Heard
-from posture.probes.tls.records import VERSIONS
+from posture.probes.tls.mail import WITHDRAWN_PAIR, ask_legacy_politely
 from posture.probes.tls.suites import broken, ephemeral, name_of, ordinary, ssl3, tls13
 from posture.task import Task
 
@@ -47,60 +48,79 @@ async def observe_legacy(task: Task, door: Door) -> TlsLegacyFacts:
     talk = Conversation(task, door)
     limit = _ALL if task.params.get("all_suites") else _BROKEN_LISTED
     if talk.frugal:
+        everything = await ask_legacy_politely(talk)
         traits = tuple(_not_asked(name, POLITENESS) for name in (COMPRESSION, FALLBACK_SIGNAL, OLD_HASHES))
-        versions = await _broken_suites(talk, None, 2)
-    else:
-        versions, traits = await _thoroughly(talk, limit)
-    ssl_3 = await talk.eliminate("SSL 3.0", ssl3(), limit=1 if talk.frugal else limit)
+        if all(answer.answer in (UNCLEAR, NOT_ASKED) for answer in everything):
+            raise talk.unseen()
+        return TlsLegacyFacts(task.name, talk.starttls, everything, "", traits)
+    versions, traits = await _thoroughly(talk, limit)
+    ssl_3 = await eliminate(talk, "SSL 3.0", ssl3(), doubt=not talk.alive, limit=limit)
     ssl_2 = await _ssl2(talk)
     everything = (ssl_2, ssl_3, *versions)
-    declined = not talk.frugal and not talk.alive and ssl_2.answer != ACCEPTED
-    if declined or all(answer.answer == UNCLEAR for answer in everything):
+    if not (talk.alive or ssl_2.answer == ACCEPTED) or all(answer.answer == UNCLEAR for answer in everything):
         raise talk.unseen()
     newest = next((answer.version for answer in reversed(versions) if answer.answer == ACCEPTED), "")
     preferred = await _preferred(talk, newest) if newest else ""
+    await talk.conclude()
     return TlsLegacyFacts(task.name, talk.starttls, everything, preferred, traits)
 
 
 async def _thoroughly(talk: Conversation, limit: int) -> tuple[tuple[VersionAnswer, ...], tuple[Trait, ...]]:
     """The broken suites, and the traits, sorted by name."""
-    # The first hello also shows that our kind is answered here, without which a refusal of the next ones says little.
-    pressed = await talk.settle(("TLS 1.2",), ordinary(), compressions=(DEFLATE, 0))
+    signed, pressed = await _first(talk)
     if not talk.alive:
         await talk.settle(("TLS 1.3", "TLS 1.2"), (*tls13(), *ordinary()))
     newest = pressed.hello.version if pressed.hello else ""
-    lesser = await _with_signal(talk, newest)
-    versions = await _broken_suites(talk, lesser if newest == "TLS 1.2" else None, limit)
-    return versions, (_compression(pressed), _fallback(pressed, lesser), await _old_hashes(talk, pressed))
+    listed = bool(pressed.hello and pressed.hello.speaks_13)
+    lesser = await _with_signal(talk, newest, listed=listed)
+    versions = await _broken_suites(talk, lesser if newest == "TLS 1.2" else None, limit, listed=listed)
+    return versions, (_compression(pressed), _fallback(pressed, lesser), await _old_hashes(talk, signed, pressed))
 
 
-async def _with_signal(talk: Conversation, newest: str) -> Heard | None:
-    """The answer to a client that says it fell back to the version below (RFC 7507)."""
+async def _first(talk: Conversation) -> tuple[Heard | None, Heard]:
+    """The answers to a hello of old signatures (None when it has to be asked again) and to one that offers compression.
+
+    They are one answer where the server takes the old signatures. Where it does not, the second also shows that our
+    kind is answered here, without which a refusal of the first, and of all that follow, says little.
+    """
+    offered = tuple(scheme for schemes in _OLD_SIGNATURES.values() for scheme in schemes)
+    signed = await talk.glance(("TLS 1.2",), ephemeral(), signatures=offered, compressions=(DEFLATE, 0))
+    if signed.hello:
+        return signed, signed
+    pressed = await talk.settle(("TLS 1.2",), ordinary(), compressions=(DEFLATE, 0))
+    return signed if talk.credible(signed) else None, pressed
+
+
+async def _with_signal(talk: Conversation, newest: str, *, listed: bool) -> Heard | None:
+    """The answer to a client that says it fell back to the version below (RFC 7507), or to one of all below."""
     if newest not in _LESSER:
         return None
-    return await talk.settle((_LESSER[newest],), ordinary(), doubt=False, fallback=True)
+    versions = WITHDRAWN_PAIR if listed else (_LESSER[newest],)
+    return await talk.settle(versions, ordinary(), doubt=False, fallback=True)
 
 
-async def _broken_suites(talk: Conversation, lesser: Heard | None, limit: int) -> tuple[VersionAnswer, ...]:
+async def _broken_suites(
+    talk: Conversation, lesser: Heard | None, limit: int, *, listed: bool
+) -> tuple[VersionAnswer, ...]:
     """Broken suites, oldest version first; a version that the server passed over for an older one is refused.
 
     Args:
         lesser: what an earlier hello of TLS 1.1 was answered; protocol_version settles that there is no suite to ask for.
         limit: so many are listed per version.
+        listed: the server speaks TLS 1.3, so that it reads lists of versions.
     """
     first = await talk.settle(("TLS 1.2",), broken(), doubt=False)
-    at_1_2 = await talk.eliminate("TLS 1.2", broken(), first=first, limit=limit)
-    if talk.frugal and at_1_2.why not in VERSIONS:
-        return (at_1_2,)  # TLS 1.2 itself answered; older versions hardly ever have suites of their own
+    at_1_2 = await eliminate(talk, "TLS 1.2", broken(), first=first, limit=limit)
     known = lesser is not None and lesser.answer == REFUSED and lesser.why == "protocol_version"
-    heard = lesser if known and lesser else await talk.settle(("TLS 1.1",), broken(), doubt=False)
-    at_1_1 = await talk.eliminate("TLS 1.1", broken(), first=heard, limit=limit)
+    older = WITHDRAWN_PAIR if listed else WITHDRAWN_PAIR[:1]
+    heard = lesser if known and lesser else await talk.settle(older, broken(), doubt=False)
+    at_1_1 = await eliminate(talk, "TLS 1.1", broken(), first=heard, limit=limit)
     if at_1_1.answer == ACCEPTED and limit == _ALL:
-        return await talk.eliminate("TLS 1.0", broken(), limit=limit), at_1_1, at_1_2
+        return await eliminate(talk, "TLS 1.0", broken(), limit=limit), at_1_1, at_1_2
     if at_1_1.answer == ACCEPTED:
         return at_1_1, at_1_2
     if heard.hello and heard.hello.version == "TLS 1.0":
-        return await talk.eliminate("TLS 1.0", broken(), first=heard, limit=limit), at_1_1, at_1_2
+        return await eliminate(talk, "TLS 1.0", broken(), first=heard, limit=limit), at_1_1, at_1_2
     # The hello of TLS 1.1 offered TLS 1.0 as well (RFC 5246 appendix E.1).
     return VersionAnswer("TLS 1.0", at_1_1.answer, at_1_1.why, (), at_1_1.complete), at_1_1, at_1_2
 
@@ -123,8 +143,12 @@ def _fallback(pressed: Heard, lesser: Heard | None) -> Trait:
     return _without(FALLBACK_SIGNAL, lesser)
 
 
-async def _old_hashes(talk: Conversation, pressed: Heard) -> Trait:
-    """Which old hashes the server signs with when it is offered no better, until the worst is known."""
+async def _old_hashes(talk: Conversation, signed: Heard | None, pressed: Heard) -> Trait:
+    """Which old hashes the server signs with when it is offered no better, until the worst is known.
+
+    Args:
+        signed: the answer to the offer of all of them, when there is one already.
+    """
     if pressed.hello is None:
         return _without(OLD_HASHES, pressed)
     if pressed.hello.version != "TLS 1.2":
@@ -132,7 +156,8 @@ async def _old_hashes(talk: Conversation, pressed: Heard) -> Trait:
     seen: list[str] = []
     while True:
         offered = tuple(scheme for name, schemes in _OLD_SIGNATURES.items() if name not in seen for scheme in schemes)
-        heard = await talk.settle(("TLS 1.2",), ephemeral(), doubt=False, signatures=offered)
+        heard = signed or await talk.settle(("TLS 1.2",), ephemeral(), doubt=False, signatures=offered)
+        signed = None
         if heard.answer == REFUSED:
             return Trait(
                 OLD_HASHES, ACCEPTED if seen else REFUSED, "" if seen else heard.why, tuple(seen), complete=True

@@ -71,11 +71,12 @@ class Heard:
         return self.answer == REFUSED and self.why != "closed"
 
 
-async def listen(stream: Stream, question: Question, *, chain: bool) -> Heard:
+async def listen(stream: Stream, question: Question, *, chain: bool, any_alert: bool = False) -> Heard:
     """What a server says to a hello of TLS, or of SSL 3.0.
 
     Args:
         chain: whether to wait for certificates that come in clear, and for what else tells of the server by the way.
+        any_alert: whether every alert is an answer, whatever it is about.
 
     Raises:
         CodecError: not TLS, or an answer to something else.
@@ -90,7 +91,7 @@ async def listen(stream: Stream, question: Question, *, chain: bool) -> Heard:
             return Heard(REFUSED, "closed")
         flight.feed(data)
     if not flight.messages:
-        return _refused(flight.alert, question)
+        return Heard(REFUSED, flight.alert) if any_alert else _refused(flight.alert, question)
     hello = server_hello(flight.messages[0])
     if hello.suite not in question.suites or VERSIONS[hello.version] > VERSIONS[question.versions[0]]:
         raise CodecError("the server chose what was not offered")

@@ -16,20 +16,24 @@ from posture.facts.tls import (
     NOTHING_TO_ASK,
     POLITENESS,
     REFUSED,
+    SAME_CERTIFICATE,
     SERVER_PREFERENCE,
     STAPLE,
     UNCLEAR,
     Trait,
+    Unnamed,
     VersionAnswer,
 )
 from posture.model import Reason
 from posture.probes.base import Door
 from posture.probes.tls import hello as codec
-from posture.probes.tls.conversation import Conversation
+from posture.probes.tls.conversation import MOST_OF_MAIL, Conversation
+from posture.probes.tls.elimination import eliminate
 from posture.probes.tls.listening import Heard
+from posture.probes.tls.mail import WITHDRAWN_PAIR, ask_politely
 from posture.probes.tls.records import VERSIONS
 from posture.probes.tls.suites import kinds, name_of, ordinary, telling, tls13, without_aead
-from posture.probes.tls.traits import ask_preference, ask_traits, common, fields_seen, groups_seen, preference_of
+from posture.probes.tls.traits import OLD, ask_preference, ask_traits, common, fields_seen, groups_seen, preference_of
 from posture.task import Task
 
 # Each suite listed costs a connection: after so many only one of each kind is still asked for.
@@ -47,15 +51,21 @@ async def observe_tls(task: Task, door: Door) -> TlsFacts:
         NotThere: the port is closed.
         NotSeen: no version gave a clear answer, the port does not speak TLS, or the server declines everything we say.
     """
-    talk = Conversation(task, door)
+    # An exchanger that is also visited as a mail server does it may be asked the less.
+    talk = Conversation(task, door, MOST_OF_MAIL - ("mx_of" in task.params))
     every = bool(task.params.get("all_suites"))
-    versions, preference = await _versions(talk, 1 if talk.frugal else _ALL if every else _LISTED)
+    if talk.frugal:
+        versions, preference = await ask_politely(talk, visited="mx_of" in task.params)
+    else:
+        versions, preference = await _versions(talk, _ALL if every else _LISTED)
     accepted = any(answer.answer == ACCEPTED for answer in versions)
     if not accepted and not all(answer.answer == REFUSED and answer.why in _PLAIN for answer in versions):
         # A server that fails every handshake may do so for reasons that have nothing to do with versions.
         raise talk.unseen()
     why = await talk.read_chain() if accepted else ""
+    unnamed = await _unnamed(talk, versions)
     traits = await ask_traits(talk, versions, preference, every=every)
+    await talk.conclude()
     return TlsFacts(
         name=task.name,
         starttls=talk.starttls,
@@ -68,6 +78,7 @@ async def observe_tls(task: Task, door: Door) -> TlsFacts:
         finite_fields=fields_seen(talk),
         staple=talk.chain.staple if _demands_staple(talk) else b"",
         timestamps=_timestamps(talk),
+        unnamed=unnamed,
     )
 
 
@@ -91,19 +102,44 @@ def _timestamps(talk: Conversation) -> bytes:
     return max(sent, default=b"")
 
 
+async def _unnamed(talk: Conversation, versions: tuple[VersionAnswer, ...]) -> Unnamed:
+    """What a client is told that says no name: the certificate in clear, or by a whole handshake where TLS 1.3 hides it."""
+    newest = next((one for one in reversed(versions) if one.version in OLD and one.answer == ACCEPTED), None)
+    speaks_13 = any(one.version == "TLS 1.3" and one.answer == ACCEPTED for one in versions)
+    if talk.frugal:
+        return Unnamed(NOT_ASKED, POLITENESS)
+    if not talk.name or not (newest or speaks_13):
+        return Unnamed(NOT_ASKED, NOTHING_TO_ASK)
+    if newest is None:
+        shown, why = await talk.handshake("")
+        answer = ACCEPTED if shown.certificates else REFUSED if why == Reason.REFUSED_BY_TARGET else UNCLEAR
+    else:
+        heard = await talk.without_name(newest.version, ordinary())
+        shown, answer, why = heard.chain, heard.answer, heard.why
+    if shown.certificates[:1] and shown.certificates[:1] == talk.chain.certificates[:1]:
+        return Unnamed(answer, SAME_CERTIFICATE)
+    return Unnamed(answer, why, *shown.certificates[:1])
+
+
 async def _versions(talk: Conversation, limit: int) -> tuple[tuple[VersionAnswer, ...], Trait]:
     """TLS 1.0, 1.1, 1.2 and 1.3, asked newest first; and whose order of suites counts."""
     both = await talk.settle(("TLS 1.3", "TLS 1.2"), (*tls13(), *telling()), doubt=True)
     tls_1_3 = await _tls13(talk, both, limit)
     seed = both if both.hello and both.hello.version != "TLS 1.3" else None
     tls_1_2, preference = await _tls12(talk, limit, seed)
-    tls_1_1 = await _suites(talk, "TLS 1.1", limit)
-    if talk.frugal and tls_1_1.answer == REFUSED and tls_1_1.why == "protocol_version":
-        # A hello of TLS 1.1 offers everything older too (RFC 5246 appendix E.1).
-        tls_1_0 = VersionAnswer("TLS 1.0", REFUSED, "protocol_version", (), complete=True)
-    else:
-        tls_1_0 = await _suites(talk, "TLS 1.0", limit)
+    tls_1_1, tls_1_0 = await _withdrawn(talk, limit, listed=tls_1_3.answer == ACCEPTED)
     return (tls_1_0, tls_1_1, tls_1_2, tls_1_3), preference
+
+
+async def _withdrawn(talk: Conversation, limit: int, *, listed: bool) -> tuple[VersionAnswer, VersionAnswer]:
+    """TLS 1.1 and TLS 1.0. ``listed``: the server speaks TLS 1.3, so that one hello can ask for both."""
+    heard = await talk.settle(WITHDRAWN_PAIR, ordinary(), doubt=True) if listed else None
+    if heard is None or heard.answer == UNCLEAR:
+        return await _suites(talk, "TLS 1.1", limit), await _suites(talk, "TLS 1.0", limit)
+    tls_1_1 = await _suites(talk, "TLS 1.1", limit, heard)
+    if heard.hello and heard.hello.version == "TLS 1.1":
+        return tls_1_1, await _suites(talk, "TLS 1.0", limit)
+    return tls_1_1, await _suites(talk, "TLS 1.0", limit, heard)
 
 
 async def _tls12(talk: Conversation, limit: int, seed: Heard | None) -> tuple[VersionAnswer, Trait]:
@@ -111,8 +147,6 @@ async def _tls12(talk: Conversation, limit: int, seed: Heard | None) -> tuple[Ve
 
     A server that heeds our order chooses the last of a list turned round, which costs nothing: it is one suite more.
     """
-    if talk.frugal:
-        return await _suites(talk, "TLS 1.2", limit, seed), Trait(SERVER_PREFERENCE, NOT_ASKED, POLITENESS)
     first = seed or await talk.settle(("TLS 1.2",), telling(), doubt=True)
     if first.hello is None or first.hello.version != "TLS 1.2":
         return await _suites(talk, "TLS 1.2", limit, first), _unlisted(first)
@@ -140,14 +174,14 @@ async def _suites(
     talk: Conversation, version: str, limit: int, first: Heard | None = None, known: tuple[int, ...] = ()
 ) -> VersionAnswer:
     """The suites of one version; of a long list the first, and one of each kind of key exchange that there is."""
-    answer = await talk.eliminate(version, ordinary(), first=first, known=known, limit=limit)
-    if answer.answer != ACCEPTED or answer.complete or talk.frugal:
+    answer = await eliminate(talk, version, ordinary(), first=first, known=known, limit=limit)
+    if answer.answer != ACCEPTED or answer.complete:
         return answer
     found, clear = list(answer.suites), True
     for kind in kinds():
         if not any(name_of(number) in found for number in kind):
             heard = await talk.settle((version,), kind, doubt=False)
-            more = await talk.eliminate(version, kind, first=heard, limit=1)
+            more = await eliminate(talk, version, kind, first=heard, limit=1)
             found += more.suites
             clear = clear and more.answer != UNCLEAR
     return replace(answer, suites=tuple(found), exchange_complete=clear)
@@ -158,12 +192,12 @@ async def _modes(talk: Conversation, answer: VersionAnswer) -> VersionAnswer:
     if answer.answer != ACCEPTED or answer.complete or any(not suites()[name].aead for name in answer.suites):
         return answer
     heard = await talk.settle((answer.version,), without_aead(), doubt=False)
-    found = await talk.eliminate(answer.version, without_aead(), first=heard, limit=1)
+    found = await eliminate(talk, answer.version, without_aead(), first=heard, limit=1)
     return replace(answer, suites=(*answer.suites, *found.suites), mode_complete=found.answer == REFUSED)
 
 
 async def _tls13(talk: Conversation, both: Heard, limit: int) -> VersionAnswer:
     if both.answer == ACCEPTED:
         # The choice of an older version in this hello is the clearest refusal of TLS 1.3 there is.
-        return await talk.eliminate("TLS 1.3", tls13(), first=both, limit=limit)
+        return await eliminate(talk, "TLS 1.3", tls13(), first=both, limit=limit)
     return VersionAnswer("TLS 1.3", both.answer, both.why, (), complete=both.answer == REFUSED)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 from posture.facts.suites import SSL2, TLS12, TLS13, Suite, suites
 
+_FINITE = ("DHE", "DH")
 _EXCHANGES = ("ECDHE", "DHE", "RSA", "ECDH", "DH")
 _CIPHERS = ("AES", "CHACHA20", "CAMELLIA", "ARIA", "SEED")
 
@@ -54,6 +55,17 @@ def kinds() -> tuple[tuple[int, ...], ...]:
     )
 
 
+@lru_cache(maxsize=256)
+def without_dhe(offered: tuple[int, ...]) -> tuple[int, ...]:
+    """The suites without finite-field Diffie-Hellman; all of them, when there are no others.
+
+    A server that was given no parameters may choose DHE all the same, and stumble: that says nothing of the others.
+    """
+    known = suites()
+    others = tuple(one for one in offered if (name := name_of(one)) not in known or known[name].exchange not in _FINITE)
+    return others or offered
+
+
 @cache
 def broken() -> tuple[int, ...]:
     """NULL, anonymous, EXPORT, RC4, RC2, DES, 3DES, IDEA and MD5, those with a chance of an answer without other keys."""
@@ -62,6 +74,14 @@ def broken() -> tuple[int, ...]:
         for suite in suites().values()
         if suite.family == TLS12 and suite.broken and (suite.certified or suite.authentication == "anon")
     )
+
+
+@cache
+def worst_first() -> tuple[int, ...]:
+    """The broken suites, those last that are better than no encryption at all: 3DES, and suites without a certificate."""
+    known = suites()
+    least = (("3DES",), ("anon",))
+    return tuple(sorted(broken(), key=lambda number: known[name_of(number)].broken in least))
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from posture.checks.rule import Case, rule
-from posture.checks.tls.answers import not_listed, on_mail_exchanger, unclear
+from posture.checks.tls.answers import asked_little, not_listed, on_mail_exchanger, unclear
 from posture.facts import TlsFacts, TlsLegacyFacts
 from posture.facts.suites import Suite, suites
 from posture.facts.tls import ACCEPTED, UNCLEAR
@@ -13,17 +13,22 @@ from posture.model import Reason, Severity, Verdict
 _SHOWN = 12
 
 
-@rule("tls.cipher.insecure", needs=(TlsLegacyFacts,))
+@rule("tls.cipher.insecure", needs=(TlsLegacyFacts,), version=2)
 def insecure(case: Case) -> Verdict:
-    """RFC 9325 section 4.1, RFC 7465. On a mail exchanger anonymous suites are no worse than clear text."""
+    """RFC 9325 section 4.1, RFC 7465. On a mail exchanger anonymous suites are no worse than clear text.
+
+    An exchanger is offered the worst first and tells one suite: what it would have chosen else is not held against it.
+    """
     facts = case.need(TlsLegacyFacts)
     accepted = [suite for suite in _listed(facts) if suite.broken]
     weaknesses = {weakness for suite in accepted for weakness in suite.broken}
     args = {"suites": [suite.name for suite in accepted][:_SHOWN], "count": len(accepted)}
     if accepted and on_mail_exchanger(case):
-        if weaknesses == {"3DES"} and _listed_completely(facts) and _is_last_choice(facts):
+        if weaknesses == {"3DES"} and not _listed_completely(facts):
+            return Verdict("TRIPLE_DES_ON_MX", args)
+        if weaknesses == {"3DES"} and _is_last_choice(facts):
             return Verdict("TRIPLE_DES_LAST_ON_MX", args)
-        if all(suite.broken == ("anon",) for suite in accepted) and _listed_completely(facts):
+        if all(suite.broken == ("anon",) for suite in accepted):
             return Verdict("ANONYMOUS_SUITES_ON_MX", args, severity=Severity.LOW)
     if accepted:
         return Verdict("BROKEN_SUITES_ACCEPTED", args)
@@ -56,7 +61,7 @@ def _is_last_choice(facts: TlsLegacyFacts) -> bool:
 def forward_secrecy(case: Case) -> Verdict | tuple[()]:
     """RFC 9325 section 4.1: key exchange by ECDHE only; TLS 1.3 has nothing else.
 
-    A mail exchanger's suites are not listed, out of politeness: it is judged where those seen decide, else not at all.
+    A mail server's suites are not listed, out of politeness: it is judged where those seen decide, else not at all.
     """
     facts = case.need(TlsFacts)
     known = suites()
@@ -68,7 +73,7 @@ def forward_secrecy(case: Case) -> Verdict | tuple[()]:
         return Verdict("STATIC_KEY_EXCHANGE_TOO", {"suites": without[:_SHOWN], "count": len(without)})
     if finite_field:
         return Verdict("FINITE_FIELD_EXCHANGE_TOO", {"suites": finite_field[:_SHOWN], "count": len(finite_field)})
-    if on_mail_exchanger(case) and any(answer.answer == ACCEPTED and not answer.complete for answer in facts.versions):
+    if asked_little(case) and any(answer.answer == ACCEPTED and not answer.complete for answer in facts.versions):
         return ()
     for answer in facts.versions:
         listed = answer.complete or answer.exchange_complete or answer.version == "TLS 1.3"
@@ -85,7 +90,7 @@ def forward_secrecy(case: Case) -> Verdict | tuple[()]:
 def cbc(case: Case) -> Verdict | tuple[()]:
     """RFC 9325 section 4.2: the suites of TLS 1.2; older versions have nothing but CBC, which is another control's business.
 
-    A mail exchanger's suites are not listed, out of politeness: it is judged where those seen decide, else not at all.
+    A mail server's suites are not listed, out of politeness: it is judged where those seen decide, else not at all.
     """
     facts = case.need(TlsFacts)
     known = suites()
@@ -99,7 +104,7 @@ def cbc(case: Case) -> Verdict | tuple[()]:
         return Verdict("CBC_TOO", args)
     whole = answer.complete or answer.mode_complete
     if answer.answer == ACCEPTED and not whole:
-        if on_mail_exchanger(case):
+        if asked_little(case):
             return ()
         raise not_listed(case, answer)
     if modes and "TLS 1.3" in facts.accepted:

@@ -7,9 +7,9 @@ from functools import lru_cache
 from posture.checks.rule import Case, rule
 from posture.checks.tls.answers import (
     accepted_before_13,
+    asked_little,
     not_listed,
     not_spoken,
-    on_mail_exchanger,
     trait,
     unclear,
     unclear_trait,
@@ -52,7 +52,7 @@ def dh_group(case: Case) -> Verdict | tuple[()]:
     known = suites()
     if any(known[name].exchange == "DHE" for answer in facts.versions for name in answer.suites if name in known):
         raise case.unknown(Reason.NOT_RECORDED, "the server accepts DHE, but its parameters were not read")
-    if on_mail_exchanger(case) and not all(_whole(answer.answer, answer.complete) for answer in facts.versions):
+    if asked_little(case) and not all(_whole(answer.answer, answer.complete) for answer in facts.versions):
         return ()
     for answer in facts.versions:
         if answer.answer == UNCLEAR:

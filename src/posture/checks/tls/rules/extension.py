@@ -51,6 +51,8 @@ def fallback_signal(case: Case) -> Verdict | tuple[()]:
     legacy = case.need(TlsLegacyFacts)
     facts = case.need(TlsFacts)
     old = accepted_before_13(facts)
+    if len(old) < 2 and any(answer.answer == NOT_ASKED for answer in facts.versions if answer.version != "TLS 1.3"):
+        return ()
     if len(old) < 2:
         for answer in facts.versions:
             if answer.answer == UNCLEAR:

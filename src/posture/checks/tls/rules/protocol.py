@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from posture.checks.rule import Case, rule
 from posture.checks.tls.answers import on_mail_exchanger, unclear
-from posture.facts import TlsFacts, TlsLegacyFacts
-from posture.facts.tls import ACCEPTED, REFUSED
+from posture.facts import SmtpFacts, TlsFacts, TlsLegacyFacts
+from posture.facts.tls import ACCEPTED, NOT_ASKED, REFUSED
 from posture.model import Severity, Verdict
 
 _SSL = ("SSL 2.0", "SSL 3.0")
@@ -37,17 +37,31 @@ def legacy(case: Case) -> Verdict:
     return Verdict("LEGACY_PROTOCOL_REFUSED")
 
 
-@rule("tls.protocol.tls13", needs=(TlsFacts,))
+@rule("tls.protocol.tls13", needs=(TlsFacts, SmtpFacts))
 def tls13(case: Case) -> Verdict:
-    """RFC 9325 section 3.1, RFC 9851: TLS 1.2 gets no new features."""
+    """RFC 9325 section 3.1, RFC 9851: TLS 1.2 gets no new features.
+
+    An exchanger is not asked again what its visit told: our side of that handshake offered TLS 1.3.
+    """
     facts = case.need(TlsFacts)
-    if "TLS 1.3" in facts.accepted:
+    known = facts.version("TLS 1.3")
+    visited = _visited(case) if known is None or known.answer == NOT_ASKED else ""
+    if "TLS 1.3" in facts.accepted or visited == "TLS 1.3":
         return Verdict("TLS13_OFFERED")
-    _all_refused(case, facts, ("TLS 1.3",))
+    if not visited:
+        _all_refused(case, facts, ("TLS 1.3",))
     if "TLS 1.2" in facts.accepted:
         return Verdict("TLS12_ONLY")
     _all_refused(case, facts, ("TLS 1.2",))
     return Verdict("NO_CURRENT_PROTOCOL", {"protocols": list(facts.accepted)}, severity=Severity.HIGH)
+
+
+def _visited(case: Case) -> str:
+    """The newest version on which a mail server's visit and this exchanger agreed; "" when there was none."""
+    visit = case.get(SmtpFacts)
+    if not isinstance(visit, SmtpFacts):
+        return ""
+    return max((one.version for one in visit.answers if one.tls == ACCEPTED), default="")
 
 
 def _accepted(facts: TlsFacts | TlsLegacyFacts, versions: tuple[str, ...]) -> list[str]:
