@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
+import socket
 import subprocess
 import sys
 import tomllib
@@ -16,12 +19,13 @@ from typing import Any
 import pytest
 
 from tests.doors import Place
-from tests.lab import free_port, need, wait_for_port
+from tests.lab import need, wait_for_port
 from tests.oracles.tls.mail import dovecot, logged, postfix
 from tests.oracles.tls.pki import DOMAIN, PASSWORD, Pki, make_pki
 
 HERE = Path(__file__).parent
 NETWORK = "127.0.41.0/24"
+_PORTS = range(12_000, 32_000)
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,8 @@ def lab(folder: Path, names: Sequence[str] = ()) -> Iterator[Mapping[str, Standi
     wanted = [server for server in servers().values() if not names or server.name in names]
     numbers = {name: index for index, name in enumerate(servers(), 1)}
     standing = {
-        server.name: Standing(server, (f"127.0.41.{numbers[server.name]}", free_port("0.0.0.0")), pki)
-        for server in wanted
+        server.name: Standing(server, (f"127.0.41.{numbers[server.name]}", port), pki)
+        for server, port in zip(wanted, _ports(len(wanted)), strict=True)
     }
     by_program: dict[str, list[Standing]] = defaultdict(list)
     for one in standing.values():
@@ -99,8 +103,32 @@ def lab(folder: Path, names: Sequence[str] = ()) -> Iterator[Mapping[str, Standi
             except pytest.skip.Exception:  # it is missing here, and so are its servers
                 standing = {name: one for name, one in standing.items() if one not in group}
         for one in standing.values():
-            wait_for_port(*one.place, seconds=20)
+            _wait_for(one, folder / one.server.program)
         yield standing
+
+
+def _wait_for(one: Standing, own: Path) -> None:
+    try:
+        wait_for_port(*one.place, seconds=20)
+    except TimeoutError as silent:
+        logs = "\n".join(
+            path.read_text("utf-8", "replace")[-500:]
+            for path in (own / "log", own / f"{one.server.name}.log")
+            if path.exists()
+        )
+        raise TimeoutError(f"{one.server.name} does not answer. {logs}") from silent
+
+
+def _ports(count: int) -> list[int]:
+    """Ports that are free on every address, below those that the kernel gives to clients, of which tests make thousands."""
+    found: list[int] = []
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("0.0.0.0", port))
+            found.append(port)
+        if len(found) == count:
+            break
+    return found
 
 
 def _start(
