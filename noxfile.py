@@ -1,4 +1,4 @@
-"""The project's tasks: tests (default), durability, faults, lint, docs, bench. `nox -l` lists them, `nox -s NAME` runs one."""
+"""The project's tasks: tests (the default), the long loops, lint, docs, bench. `nox -l` lists them, `nox -s NAME` runs one."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ LAB = {
     "openssl": "openssl",
     "curl": "curl",
     "apache2": "apache2",
-    "haproxy": "haproxy",
     "gnutls-serv": "gnutls-bin",
+    "gnutls-cli-debug": "gnutls-bin",
+    "sslscan": "sslscan",
+    "javac": "default-jdk-headless",
+    "haproxy": "haproxy",
     "nsd": "nsd",
     "unbound": "unbound",
     "dig": "bind9-dnsutils",
@@ -102,6 +105,29 @@ def fuzz(session: nox.Session) -> None:
     install(session, "tests")
     session.install("--quiet", "-r", "requirements/fuzz.txt")
     session.run("python", "-m", "tests.fuzz.flights", *(session.posargs or ["-max_total_time=60"]))
+
+
+@nox.session
+def oracles(session: nox.Session) -> None:
+    """Our TLS prober beside sslyze, s_client, gnutls-cli-debug and sslscan on 58 real servers; `tests` takes a sample."""
+    install(session, "tests")
+    install_lab(session)
+    session.run("pytest", "tests/oracles", *session.posargs, env={"POSTURE_ORACLES": "all"})
+
+
+# The tests of what leans on cryptography and dnspython.
+OVERRIDDEN = [
+    f"tests/{path}" for path in ("checks/dns", "checks/tls", "net", "oracles", "probes/dns", "probes/tls", "range")
+]
+
+
+@nox.session
+def overrides(session: nox.Session) -> None:
+    """What TLS and DNSSEC lean on, with the set that uv installs: cryptography and dnspython above sslyze's cap."""
+    install(session, "tests")
+    install_lab(session)
+    session.install("--quiet", "--no-deps", "-r", "requirements/overrides.txt")
+    session.run("pytest", "-n", "auto", "--dist", "loadgroup", *(session.posargs or OVERRIDDEN))
 
 
 @nox.session

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
+import socket
 import subprocess
 import sys
 import tomllib
@@ -13,13 +16,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.doors import Place
-from tests.lab import free_port, need, wait_for_port
+from tests.lab import need, wait_for_port
 from tests.oracles.tls.mail import dovecot, logged, postfix
 from tests.oracles.tls.pki import DOMAIN, PASSWORD, Pki, make_pki
 
 HERE = Path(__file__).parent
 NETWORK = "127.0.41.0/24"
+_PORTS = range(12_000, 32_000)
 
 
 @dataclass(frozen=True)
@@ -77,13 +83,13 @@ def _server(entry: Mapping[str, Any], usual: Mapping[str, str]) -> Server:
 
 @contextmanager
 def lab(folder: Path, names: Sequence[str] = ()) -> Iterator[Mapping[str, Standing]]:
-    """The servers of these names, or all; stopped at the end of the block. Skips where a program is missing."""
+    """The servers of these names, or all, but those whose program is missing; stopped at the end of the block."""
     pki = make_pki(folder)
     wanted = [server for server in servers().values() if not names or server.name in names]
     numbers = {name: index for index, name in enumerate(servers(), 1)}
     standing = {
-        server.name: Standing(server, (f"127.0.41.{numbers[server.name]}", free_port("0.0.0.0")), pki)
-        for server in wanted
+        server.name: Standing(server, (f"127.0.41.{numbers[server.name]}", port), pki)
+        for server, port in zip(wanted, _ports(len(wanted)), strict=True)
     }
     by_program: dict[str, list[Standing]] = defaultdict(list)
     for one in standing.values():
@@ -92,13 +98,46 @@ def lab(folder: Path, names: Sequence[str] = ()) -> Iterator[Mapping[str, Standi
         for program, group in by_program.items():
             own = folder / program
             own.mkdir(mode=0o755)
-            if program in _TOGETHER:
-                started.enter_context(_TOGETHER[program](own, group, standing))
-            for one in group if program in _ALONE else ():
-                started.enter_context(logged(_ALONE[program](one), own / f"{one.server.name}.log"))
+            try:
+                _start(started, program, own, group, standing)
+            except pytest.skip.Exception:  # it is missing here, and so are its servers
+                standing = {name: one for name, one in standing.items() if one not in group}
         for one in standing.values():
-            wait_for_port(*one.place, seconds=20)
+            _wait_for(one, folder / one.server.program)
         yield standing
+
+
+def _wait_for(one: Standing, own: Path) -> None:
+    try:
+        wait_for_port(*one.place, seconds=20)
+    except TimeoutError as silent:
+        logs = "\n".join(
+            path.read_text("utf-8", "replace")[-500:]
+            for path in (own / "log", own / f"{one.server.name}.log")
+            if path.exists()
+        )
+        raise TimeoutError(f"{one.server.name} does not answer. {logs}") from silent
+
+
+def _ports(count: int) -> list[int]:
+    """Ports that are free on every address, below those that the kernel gives to clients, of which tests make thousands."""
+    found: list[int] = []
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("0.0.0.0", port))
+            found.append(port)
+        if len(found) == count:
+            break
+    return found
+
+
+def _start(
+    started: ExitStack, program: str, own: Path, group: Sequence[Standing], everybody: Mapping[str, Standing]
+) -> None:
+    if program in _TOGETHER:
+        started.enter_context(_TOGETHER[program](own, group, everybody))
+    for one in group if program in _ALONE else ():
+        started.enter_context(logged(_ALONE[program](one), own / f"{one.server.name}.log"))
 
 
 # ---- a process each
@@ -195,6 +234,8 @@ def _haproxy_front(folder: Path, one: Standing, everybody: Mapping[str, Standing
         bind = f"bind {_colon(one.place)} ssl crt {pem} {rest}"
         return f"frontend {one.server.name}\n mode http\n {bind}\n http-request return status 200\n"
     behind, *inspect = rest.split()
+    if behind not in everybody:
+        pytest.skip(f"{behind} does not stand")
     looking = (
         " tcp-request inspect-delay 5s\n tcp-request content accept if { req.ssl_hello_type 1 }\n"
         " tcp-request content reject if { req.len gt 0 } !{ req.ssl_hello_type 1 }\n"

@@ -30,10 +30,12 @@ def main(address: str, port: str, chain: str, key: str, groups: str) -> None:
     listening = socket.create_server((address, int(port)), backlog=100)
     while True:
         plain, _ = listening.accept()
-        with plain, contextlib.suppress(SSL.Error, OSError):
-            plain.settimeout(5)
-            plain.setblocking(True)
-            serve(SSL.Connection(context, plain))
+        with plain, contextlib.suppress(OSError):
+            try:
+                serve(SSL.Connection(context, plain))
+            except SSL.Error:
+                # OpenSSL 4 reads no more than the head of what is no TLS: unread, the rest would end in a reset.
+                plain.recv(65536, socket.MSG_DONTWAIT)
 
 
 def serve(connection: Any) -> None:

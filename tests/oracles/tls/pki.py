@@ -10,12 +10,11 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import dh, dsa, ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
     NoEncryption,
-    ParameterFormat,
     PrivateFormat,
     pkcs12,
 )
@@ -25,13 +24,13 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 DOMAIN = "lab.gov.example"
 PASSWORD = "lab"  # of the key store; the keys live as long as a test session
 DAY = timedelta(days=1)
-# The 1024-bit group of RFC 2409 section 6.2.
-OAKLEY_2 = int(
-    "FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD129024E088A67CC74020BBEA63B139B22514A08798E3404DDEF9519B3CD3A431B"
-    "302B0A6DF25F14374FE1356D6D51C245E485B576625E7EC6F44C42E9A637ED6B0BFF5CB6F406B7EDEE386BFB5A899FA5AE9F24117C4B1FE6"
-    "49286651ECE65381FFFFFFFFFFFFFFFF",
-    16,
-)
+# The 1024-bit group of RFC 2409 section 6.2, as PKCS #3 has it.
+DH_1024 = """-----BEGIN DH PARAMETERS-----
+MIGHAoGBAP//////////yQ/aoiFowjTExmKLgNwc0SkCTgiKZ8x0Agu+pjsTmyJR
+Sgh5jjQE3e+VGbPNOkMbMCsKbfJfFDdP4TVtbVHCReSFtXZiXn7G9ExC6aY37WsL
+/1y29Aa37e44a/taiZ+lrp8kEXxLH+ZJKGZR7OZTgf//////////AgEC
+-----END DH PARAMETERS-----
+"""
 
 
 @dataclass(frozen=True)
@@ -83,9 +82,7 @@ def make_pki(folder: Path) -> Pki:
     roots = folder / "roots.pem"
     roots.write_bytes(b"".join(root.certificate.public_bytes(Encoding.PEM) for root in (rsa_root, ec_root)))
     parameters = folder / "dh1024.pem"
-    parameters.write_bytes(
-        dh.DHParameterNumbers(OAKLEY_2, 2).parameters().parameter_bytes(Encoding.PEM, ParameterFormat.PKCS3)
-    )
+    parameters.write_text(DH_1024)
     staple = folder / "staple.der"
     staple.write_bytes(_ocsp_response(issued["staple"]))
     return Pki(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.oracles.tls.conftest import ALL, SAMPLE, Opinions
+from tests.oracles.tls.conftest import ALL, SAMPLE, Opinions, given
 from tests.oracles.tls.differences import Difference, Listed, differences, listed
 from tests.oracles.tls.lab import servers
 
@@ -19,7 +19,8 @@ NAMES = tuple(servers()) if ALL else SAMPLE
 def test_nobody_says_otherwise_without_a_reason(
     name: str, oracle: str, of_ours: Opinions, of_others: dict[str, Opinions]
 ) -> None:
-    found = list(differences(name, oracle, of_ours[name], of_others[oracle][name]))
+    theirs = given(of_others, oracle)
+    found = list(differences(name, oracle, given(of_ours, name), theirs[name]))
     known = [one for one in listed() if (one.server, one.oracle) == (name, oracle)]
 
     assert [one for one in found if not any(each.explains(one) for each in known)] == [], "unexplained"
@@ -28,8 +29,9 @@ def test_nobody_says_otherwise_without_a_reason(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_server_is_compared_on_much(name: str, of_ours: Opinions, of_others: dict[str, Opinions]) -> None:
-    compared = {question for oracle in ORACLES for question in of_others[oracle][name].keys() & of_ours[name].keys()}
-    spoken = {question for question, said in of_ours[name].items() if question.startswith("speaks ") and said}
+    mine = given(of_ours, name)
+    compared = {question for oracle in ORACLES for question in given(of_others, oracle)[name].keys() & mine.keys()}
+    spoken = {question for question, said in mine.items() if question.startswith("speaks ") and said}
 
     assert spoken
     assert spoken <= compared

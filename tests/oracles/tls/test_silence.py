@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.oracles.tls.bans import banning
-from tests.oracles.tls.conftest import ALL
+from tests.oracles.tls.conftest import ALL, given
 from tests.oracles.tls.lab import Standing
 from tests.oracles.tls.opinions import observed, ours
 from tests.oracles.tls.scanning import outcomes, scan
@@ -30,7 +30,7 @@ async def seen_through(one: Standing, most: int) -> dict[str, object]:
 
 @pytest.mark.parametrize("most", [0, 1, 2, 3, 5, 8, 13, 21, 34, 55])
 def test_what_is_said_of_a_server_that_bans_is_true(most: int, standing: Mapping[str, Standing]) -> None:
-    one = standing[BEHIND]
+    one = given(standing, BEHIND)
     whole = asyncio.run(seen_through(one, LATE))
     said = asyncio.run(seen_through(one, most))
 
@@ -38,7 +38,7 @@ def test_what_is_said_of_a_server_that_bans_is_true(most: int, standing: Mapping
 
 
 def test_without_a_ban_the_guard_is_not_noticed(standing: Mapping[str, Standing]) -> None:
-    whole = asyncio.run(seen_through(standing[BEHIND], LATE))
+    whole = asyncio.run(seen_through(given(standing, BEHIND), LATE))
 
     assert whole["speaks TLS 1.0"] is True
     assert whole["speaks SSL 3.0"] is False
@@ -48,7 +48,7 @@ def test_without_a_ban_the_guard_is_not_noticed(standing: Mapping[str, Standing]
 
 @pytest.mark.skipif(not ALL, reason="takes a minute of time-outs: nox -s oracles")
 def test_a_scan_of_servers_that_ban_passes_nothing_that_fails(standing: Mapping[str, Standing], tmp_path: Path) -> None:
-    one = standing[BEHIND]
+    one = given(standing, BEHIND)
     after = {f"127.0.41.{200 + number}": most for number, most in enumerate((1, 4, 9, 14))}
     with resting(banning(one.place, after)) as ports:
         banned = {

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import dh
-from cryptography.hazmat.primitives.serialization import Encoding, ParameterFormat
 
 from posture.facts import TlsFacts, TlsLegacyFacts
 from posture.facts.groups import WITHDRAWN
@@ -32,6 +30,7 @@ from posture.facts.tls import (
 from posture.model import Reason
 from posture.probes.tls.records import Reader
 from tests.doors import LoopbackDoor, Place, scripted
+from tests.oracles.tls.pki import DH_1024
 from tests.probes.tls.asking import (
     ADDRESS,
     NAME,
@@ -160,8 +159,7 @@ def test_what_java_says_without_a_group_in_common_is_a_refusal_of_the_groups(ale
 
 def test_the_parameters_that_a_server_was_given_are_read(tmp_path: Path, rsa_files: Files) -> None:
     given = tmp_path / "dh.pem"
-    numbers = dh.DHParameterNumbers(OAKLEY_2, 2).parameters()
-    given.write_bytes(numbers.parameter_bytes(Encoding.PEM, ParameterFormat.PKCS3))
+    given.write_text(DH_1024)
     ciphers = "ECDHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES128-GCM-SHA256:@SECLEVEL=0"
     with openssl_server(*rsa_files, "-tls1_2", "-cipher", ciphers, "-dhparam", given) as place:
         facts, _, _ = ask(place)
