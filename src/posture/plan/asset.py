@@ -41,7 +41,9 @@ STARTTLS_PORTS: Mapping[int, str] = {
     5222: "xmpp",
     5432: "postgres",
 }
-ENDPOINT_PROBES = ("tls", "tls_legacy", "http", "securitytxt")
+ENDPOINT_PROBES = ("tls", "tls_legacy", "crl", "key_use", "http", "securitytxt")
+# In the params of a task that is put once another probe of its asset has answered, by which probe.
+FOLLOWS = "follows"
 ZONE_PROBES = ("delegation", "dnssec", "caa", "mx", "spf", "dmarc")
 PORTS_SHOWN = 10
 OUTSIDE = "E-SCOPE-020"  # the refusal that means "hosted elsewhere"
@@ -52,7 +54,8 @@ _PROBES = {probe.name: probe for probe in PROBES}
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What planning every asset leans on. ``check_of``: the probes wanted, each with its family."""
+    """What planning every asset leans on. ``check_of``: the probes wanted, each with its family;
+    ``whole``: of all assets, so that they can be compared with each other."""
 
     inventory: Inventory
     scope: Decider
@@ -60,6 +63,7 @@ class Terms:
     check_of: Mapping[str, str]
     classes: frozenset[ProbeClass]
     at: datetime
+    whole: bool = True
 
 
 @dataclass(slots=True)
@@ -187,6 +191,27 @@ class AssetPlanner:
         for address in addresses:
             self._endpoints(address)
             self._sweep(address)
+        self._following()
+
+    def _following(self) -> None:
+        """What is asked once the handshakes have shown certificates; where none may be made, nothing follows."""
+        planned = {
+            task.subject: task for task in self.tasks if task.probe == "tls" and not task.subject.startswith("mx:")
+        }
+        settled = [one for one in self.settled if one.probe == "tls" and not one.subject.startswith("mx:")]
+        for subject, task in planned.items() if "crl" in self.terms.check_of else ():
+            self._add_following("crl", subject, task)
+        for one in settled:
+            self._settle("crl", one.subject, one.answer)
+        if not self.terms.whole or "key_use" not in self.terms.check_of:
+            return
+        if planned:
+            self._add_following("key_use", "", next(iter(planned.values())))
+        elif settled:
+            self._settle("key_use", "", settled[0].answer)
+
+    def _add_following(self, probe: str, subject: str, first: Task) -> None:
+        self.tasks.append(self._task(probe, subject, self.asset.name, (), None, first.authorisation, {FOLLOWS: "tls"}))
 
     async def _addresses(self) -> tuple[str, ...]:
         if self.asset.kind == "address":

@@ -30,6 +30,7 @@ from posture.plan import Plan, Selection, make_plan
 from posture.plan.selection import check_selection
 from posture.policy import DEFAULT, Policy, load_policy
 from posture.scan.authority import authorities_of, barred_by, remarks
+from posture.scan.shelf import Shelf, read_shelf
 from posture.scope import Grant, Refusal, Scope
 from posture.signatures import Authority
 from posture.stop import OrdersNow, StopFile, no_orders
@@ -40,7 +41,8 @@ class Terms:
     """The terms of one run. ``reference`` holds the trust store that this run judges by.
 
     ``authorities``: every authorisation as signed; ``barred``: those that grant nothing, by id, with the refusal;
-    ``exemptions``: all of the operator's file; ``orders``: what the kill switch says now.
+    ``exemptions``: all of the operator's file; ``orders``: what the kill switch says now;
+    ``shelf``: the operator's own revocation lists.
     """
 
     config: Config
@@ -54,6 +56,7 @@ class Terms:
     barred: Mapping[str, Refusal] = field(default_factory=dict)
     exemptions: tuple[Exemption, ...] = ()
     orders: OrdersNow = no_orders
+    shelf: Shelf = field(default_factory=Shelf)
 
     @property
     def user_agent(self) -> str:
@@ -95,8 +98,8 @@ class Terms:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What whoever starts the run should know of its authorisations."""
-        return remarks(self.authorities, self.barred)
+        """What whoever starts the run should know of its authorisations, and of files that were left aside."""
+        return (*remarks(self.authorities, self.barred), *self.shelf.remarks)
 
     def ending(self, at: datetime) -> tuple[str, ...]:
         """The exemptions that have ended, or are about to, in sentences."""
@@ -168,6 +171,7 @@ def prepare(config: Config, inventory: Inventory, selection: Selection, *, lab: 
         barred=barred,
         exemptions=exemptions_now(config) or (),
         orders=orders,
+        shelf=read_shelf(config.crls),
     )
 
 

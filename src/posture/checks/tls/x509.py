@@ -14,53 +14,15 @@ from functools import lru_cache
 from ipaddress import ip_address
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import crypto
 
+from posture.facts.parse_x509 import UNREADABLE, Malformed, certificate, issued
+
 _MAX_SIGNATURE_CHECKS = 64
-# What reading a certificate of anybody's may end with, as tested byte by byte.
-UNREADABLE = (
-    ValueError,
-    TypeError,
-    KeyError,  # a kind of string that does not exist
-    OverflowError,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)
 # X509_V_ERR_*: a certificate is not yet, or no longer, valid.
 _DATES = frozenset({9, 10})
 _SELF_SIGNED = frozenset({18, 19})
-
-
-class Malformed(ValueError):
-    """The bytes are not a certificate, or a part of it cannot be read."""
-
-
-@lru_cache(maxsize=64)  # the rules of one asset read the same few again and again
-def certificate(der: bytes) -> x509.Certificate:
-    """Raises Malformed."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # oddities of foreign certificates are findings, not warnings
-            read = x509.load_der_x509_certificate(der)
-            # Names and dates are read late; a certificate whose own cannot be read is of no use to anybody.
-            _ = read.subject, read.issuer, read.not_valid_before_utc, read.not_valid_after_utc
-            _no_doubles(read)
-            return read
-    except UNREADABLE as fault:
-        raise Malformed(str(fault)) from fault
-
-
-def _no_doubles(cert: x509.Certificate) -> None:
-    """Raises x509.DuplicateExtension: RFC 5280 section 4.2 forbids it, and OpenSSL then finds no issuer."""
-    try:
-        _ = cert.extensions
-    except x509.DuplicateExtension:
-        raise
-    except UNREADABLE:
-        return  # an odd extension is the business of whoever needs it
 
 
 def readable(chain: Sequence[bytes]) -> list[x509.Certificate]:
@@ -81,17 +43,6 @@ def readable(chain: Sequence[bytes]) -> list[x509.Certificate]:
 def self_issued(cert: x509.Certificate) -> bool:
     """Whether issuer and subject are the same name, as in a root."""
     return cert.issuer.public_bytes() == cert.subject.public_bytes()
-
-
-def issued(issuer: x509.Certificate, cert: x509.Certificate) -> bool:
-    """Whether ``issuer``'s name and key fit ``cert``."""
-    if issuer.subject.public_bytes() != cert.issuer.public_bytes():
-        return False
-    try:
-        cert.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
-        return False
-    return True
 
 
 def path(chain: Sequence[x509.Certificate]) -> tuple[int, ...]:
@@ -176,6 +127,12 @@ def _roots(pem: bytes) -> tuple[crypto.X509, ...]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return tuple(_openssl(root) for root in x509.load_pem_x509_certificates(pem)) if pem.strip() else ()
+
+
+@lru_cache(maxsize=4)
+def root_certificates(pem: bytes) -> tuple[x509.Certificate, ...]:
+    """The roots of a store in PEM."""
+    return tuple(root.to_cryptography() for root in _roots(pem))
 
 
 @lru_cache(maxsize=4)

@@ -19,8 +19,6 @@ from posture.checks.rule import Case, Missing, rule
 from posture.checks.tls.answers import on_mail_exchanger
 from posture.checks.tls.roca import has_roca_mark
 from posture.checks.tls.x509 import (
-    Malformed,
-    certificate,
     issuer_of,
     matches,
     name_of,
@@ -32,6 +30,7 @@ from posture.checks.tls.x509 import (
     trust,
 )
 from posture.facts import HttpFacts, TlsFacts
+from posture.facts.parse_x509 import Malformed, certificate
 from posture.model import Reason, Verdict
 
 _NAMES_SHOWN = 50
