@@ -241,8 +241,8 @@ def test_a_verdict_by_a_staple_is_good_until_its_end() -> None:
 
 
 def test_the_limit_of_short_lives_is_that_of_the_day_of_issue() -> None:
-    ten = {"start": AT - 200 * DAY, "end": AT - 190 * DAY - SECOND}
-    assert judge("tls.cert.revocation", listed(of=leaf(**ten)), at=AT - 195 * DAY).tag == "REVOCATION_SHORT_LIVED"
+    ten = leaf(start=AT - 200 * DAY, end=AT - 190 * DAY - SECOND)
+    assert judge("tls.cert.revocation", listed(of=ten), at=AT - 195 * DAY).tag == "REVOCATION_SHORT_LIVED"
     long = leaf(start=AT - DAY, end=AT + 9 * DAY - SECOND, extensions=(points(LIST_URL),))
     with pytest.raises(Missing):
         judge("tls.cert.revocation", listed(of=long))

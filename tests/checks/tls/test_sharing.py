@@ -69,6 +69,7 @@ PRELOAD: list[tuple[Any, ...]] = [
     ("tls.hsts.preload", "eligible without port 80", page(GOOD) | NO_PAGE, "PRELOAD_ELIGIBLE"),
     ("tls.hsts.preload", "not asked", page("max-age=31536000; includeSubDomains") | plain(), "PRELOAD_NOT_ASKED"),
     ("tls.hsts.preload", "no header", page(None) | plain(), "PRELOAD_NOT_ASKED"),
+    ("tls.hsts.preload", "turned away", page(None, status=403) | plain(), Reason.REFUSED_BY_TARGET),
     ("tls.hsts.preload", "a header that nobody reads", page("preload; preload") | plain(), "PRELOAD_NOT_ASKED"),
     ("tls.hsts.preload", "short", page(GOOD.replace("31536000", "31535999")) | plain(), "PRELOAD_NOT_ELIGIBLE"),
     ("tls.hsts.preload", "itself only", page("max-age=31536000; preload") | plain(), "PRELOAD_NOT_ELIGIBLE"),

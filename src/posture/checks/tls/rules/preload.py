@@ -5,10 +5,12 @@ The list itself is not shipped, so nothing is said of who is on it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from posture.checks.rule import Case, Missing, Rule, rule
 from posture.facts import HttpFacts
-from posture.facts.parse_http import Hsts, host_of, lost, parse_hsts, redirect_target, split_url
-from posture.model import Absent, Unobserved, Verdict, endpoint, parse_endpoint
+from posture.facts.parse_http import Hsts, declined, host_of, parse_hsts, redirect_target, split_url
+from posture.model import Absent, Reason, Unobserved, Verdict, endpoint, parse_endpoint
 
 _NOT_ASKED = Verdict("PRELOAD_NOT_ASKED")
 
@@ -35,12 +37,20 @@ def preload(case: Case) -> Verdict | tuple[()]:
     if not seen:
         raise Missing(unseen[0])
     if not asking:
+        _require_pages(case, seen)
         return _NOT_ASKED
     if len(asking) < len(seen):
         return Verdict("PRELOAD_NOT_ELIGIBLE", {"faults": ["not every address sends the header"]})
     for subject in asking:
         _require_redirect_seen(case, subject)
     return Verdict("PRELOAD_ELIGIBLE")
+
+
+def _require_pages(case: Case, seen: Mapping[str, HttpFacts]) -> None:
+    """Raises Missing: an answer that is an error, and without the header, is not the site's."""
+    for page in seen.values():
+        if page.first.status >= 400 and not _header(page) and (reason := declined(page.first.status)):
+            raise case.unknown(reason, f"status {page.first.status}")
 
 
 def _header(page: HttpFacts) -> Hsts | None:
@@ -69,7 +79,7 @@ def _plain(case: Case, subject: str) -> HttpFacts | Absent | Unobserved:
 
 
 def _redirects_home(case: Case, plain: HttpFacts) -> bool | None:
-    """None: the answer does not tell, because a later hop that might lead home was not seen."""
+    """None: the answer is an error of the moment, which tells nothing."""
     target = redirect_target(plain.first)
     if target is None:
         return None if plain.first.status >= 500 else False
@@ -83,9 +93,7 @@ def _require_redirect_seen(case: Case, subject: str) -> None:
     if isinstance(plain, Unobserved):
         raise Missing(plain)
     if isinstance(plain, HttpFacts) and _redirects_home(case, plain) is None:
-        reason = lost("unseen", "temporary")
-        assert reason is not None
-        raise case.unknown(reason, f"status {plain.first.status}")
+        raise case.unknown(Reason.TEMPORARY, f"status {plain.first.status}")
 
 
 PRELOAD_RULES: tuple[Rule, ...] = (preload,)
