@@ -110,7 +110,7 @@ class AssetPlanner:
 
     def _settle_stopped(self, refusal: Refusal) -> None:
         zone = (*ZONE_PROBES, "nameserver", "axfr", "smtp") if self.asset.kind == "zone" else ()
-        host = (*ENDPOINT_PROBES, "ports") if self.asset.has_host else ()
+        host = self._host_probes() if self.asset.has_host else ()
         for probe in (*zone, *host):
             if probe in self.terms.check_of:
                 self._record_refusal(probe, None, None, refusal)
@@ -175,7 +175,7 @@ class AssetPlanner:
     # ---- hosts: TLS, web and services at the asset's own name
 
     async def _host(self) -> None:
-        wanted = [probe for probe in (*ENDPOINT_PROBES, "ports") if probe in self.terms.check_of]
+        wanted = [probe for probe in self._host_probes() if probe in self.terms.check_of]
         if not wanted:
             return
         try:
@@ -212,6 +212,10 @@ class AssetPlanner:
 
     def _add_following(self, probe: str, subject: str, first: Task) -> None:
         self.tasks.append(self._task(probe, subject, self.asset.name, (), None, first.authorisation, {FOLLOWS: "tls"}))
+
+    def _host_probes(self) -> tuple[str, ...]:
+        """Of a run of some assets without those that compare all."""
+        return tuple(probe for probe in (*ENDPOINT_PROBES, "ports") if self.terms.whole or probe != "key_use")
 
     async def _addresses(self) -> tuple[str, ...]:
         if self.asset.kind == "address":

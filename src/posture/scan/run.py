@@ -162,10 +162,10 @@ class _Running:
             await self._ask([task for task in at_once if (task.key, task.probe, task.subject) not in done], broker)
             if not self.stop.event.is_set():
                 self._believe_port_25()
-                following = self._follow_up(tasks)
-                await self._ask(
-                    [task for task in following if (task.key, task.probe, task.subject) not in done], broker
-                )
+            # An order to stop everything is the answer to these, too.
+            following = self._follow_up(tasks) if self.stop.order or not self.stop.event.is_set() else ()
+            if left := [task for task in following if (task.key, task.probe, task.subject) not in done]:
+                await self._ask(left, broker)
             if not self.stop.event.is_set():
                 await self._look_again(known, [*at_once, *following], broker)
         if self.stop.order:
