@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import subprocess
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from posture.config import load_config
 from posture.errors import ConfigurationError
@@ -22,6 +24,7 @@ from posture.store import Question
 from posture.task import Task
 from tests.checks.tls.pki import AT, MIDDLE, Pair, issue
 from tests.checks.tls.revoking import LIST_URL, coded, points, revocation_list
+from tests.lab import need
 
 SECOND = timedelta(seconds=1)
 WWW, APP, CLINIC = (AssetKey(f"{name}.gov.example", "host") for name in ("www", "app", "clinic"))
@@ -121,7 +124,7 @@ def test_a_folder_of_lists_in_both_codings_with_a_stray_file(tmp_path: Path) -> 
 
 
 def test_a_folder_that_is_not_there_or_too_full_is_said(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="'crls' names a file or a folder"):
+    with pytest.raises(ConfigurationError, match=r"no such file or folder\. 'crls' names"):
         read_shelf(tmp_path / "gone")
     for number in range(MOST_FILES + 1):
         (tmp_path / str(number)).touch()
@@ -130,9 +133,41 @@ def test_a_folder_that_is_not_there_or_too_full_is_said(tmp_path: Path) -> None:
 
 
 def test_the_configuration_names_the_folder(tmp_path: Path) -> None:
-    (tmp_path / "posture.toml").write_text('crls = "lists"\n')
+    (tmp_path / "posture.toml").write_text('crls = "lists"\nweak_keys = "keys"\n')
     config = load_config(config=tmp_path / "posture.toml", inventory=None, environ={}, cwd=tmp_path)
-    assert config.crls == tmp_path / "lists"
+    assert (config.crls, config.weak_keys) == (tmp_path / "lists", tmp_path / "keys")
+
+
+def test_weak_keys_in_the_form_of_the_old_blacklists(tmp_path: Path) -> None:
+    """The marks of RSA moduli as the tools of that time wrote them, by the openssl command here."""
+    openssl = need("openssl", "openssl")
+    for name in ("weak", "other"):
+        subprocess.run([openssl, "genrsa", "-out", tmp_path / f"{name}.key", "2048"], check=True, capture_output=True)
+    told = subprocess.run(
+        [openssl, "rsa", "-noout", "-modulus", "-in", tmp_path / "weak.key"], check=True, capture_output=True
+    )
+    mark = hashlib.sha1(told.stdout).hexdigest()[20:]
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    (lists / "blacklist.RSA-2048").write_text(f"# made in 2008\n\n00005890bc78bcbee3ca\n{mark.upper()}\n")
+    shelf = read_shelf(None, lists)
+
+    for name, word in (("weak", "listed"), ("other", "not_listed")):
+        key = load_pem_private_key((tmp_path / f"{name}.key").read_bytes(), None)
+        (task,) = about_list(seen(leaf_of(WWW, key=key), MIDDLE), shelf).tasks
+        assert task.params["weak_key"] == word
+    (task,) = about_list(seen(LEAF, MIDDLE), shelf).tasks
+    assert task.params["weak_key"] == ""
+    (task,) = about_list(seen(leaf_of(WWW, key=key), MIDDLE)).tasks
+    assert task.params["weak_key"] == ""
+
+
+def test_a_line_that_is_no_key_is_named(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("00005890bc78bcbee3ca\n00005890bc78bcbee3cg\n")
+    with pytest.raises(ConfigurationError, match="keys, line 2: '00005890bc78bcbee3cg' is no key"):
+        read_shelf(None, tmp_path / "keys")
+    with pytest.raises(ConfigurationError, match="'weak_keys' names"):
+        read_shelf(None, tmp_path / "gone")
 
 
 # ---- keys

@@ -32,13 +32,15 @@ class RevocationList:
 class CrlFacts(Facts):
     """The lists that the leaf of an endpoint's chain was looked up in (RFC 5280 section 6.3).
 
-    ``leaf`` is the SHA-256 of that certificate in hex, "" when there was none; ``lists`` are sorted by ``url``.
+    ``leaf`` is the SHA-256 of that certificate in hex; ``lists`` are sorted by ``url``. ``weak_key`` is "listed" when its key
+    is on the operator's list of keys whose private half is public, "not_listed" when it is not, "" when there was no list.
     """
 
     TYPE: ClassVar[str] = "crl"
 
     leaf: str
     lists: tuple[RevocationList, ...] = ()
+    weak_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -23,6 +23,8 @@ from posture.facts.parse_x509 import (
     certificate,
     issued,
     issuer_among,
+    key_bits,
+    spki,
     usable_key,
     verifies,
 )
@@ -89,7 +91,7 @@ def read_staple(
         if fault := _signature_fault(read, issuer, at):
             return Staple(fault)
         return _said(single)
-    except UNREADABLE:
+    except (*UNREADABLE, IndexError):
         return Staple(MALFORMED)
 
 
@@ -122,32 +124,8 @@ def _names(single: ocsp.OCSPSingleResponse, issuer: x509.Certificate) -> bool:
         return digest.finalize()
 
     return single.issuer_name_hash == hashed(issuer.subject.public_bytes()) and single.issuer_key_hash == hashed(
-        _key_bits(issuer)
+        key_bits(spki(issuer))
     )
-
-
-def _key_bits(cert: x509.Certificate) -> bytes:
-    """The content of the BIT STRING of a subject's public key, which is what RFC 6960 hashes."""
-    key = cert.public_key()
-    spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return spki[_bits_at(spki) :]
-
-
-def _bits_at(spki: bytes) -> int:
-    """Where the key's bits begin: after SEQUENCE { AlgorithmIdentifier, BIT STRING tag, length, unused bits }."""
-    at, _ = _header(spki, 0)
-    inner, length = _header(spki, at)
-    at, _ = _header(spki, inner + length)
-    return at + 1
-
-
-def _header(der: bytes, at: int) -> tuple[int, int]:
-    """(where the content begins, its length) of the value at a place of our own, well-formed DER."""
-    length = der[at + 1]
-    if length < 0x80:
-        return at + 2, length
-    count = length & 0x7F
-    return at + 2 + count, int.from_bytes(der[at + 2 : at + 2 + count])
 
 
 def _signature_fault(read: ocsp.OCSPResponse, issuer: x509.Certificate, at: datetime) -> str:
@@ -172,7 +150,7 @@ def _is_responder(read: ocsp.OCSPResponse, cert: x509.Certificate) -> bool:
     """By name or by the SHA-1 of its key (RFC 6960 section 4.2.2.3)."""
     if read.responder_name is not None:
         return read.responder_name.public_bytes() == cert.subject.public_bytes()
-    return read.responder_key_hash == hashlib.sha1(_key_bits(cert), usedforsecurity=False).digest()
+    return read.responder_key_hash == hashlib.sha1(key_bits(spki(cert)), usedforsecurity=False).digest()
 
 
 def _delegated(signer: x509.Certificate, issuer: x509.Certificate, at: datetime) -> bool:

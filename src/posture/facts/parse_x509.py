@@ -75,6 +75,60 @@ def issuer_among(cert: x509.Certificate, others: Iterable[x509.Certificate], mos
     return next((other for other in named[:most] if issued(other, cert)), None)
 
 
+def spki(cert: x509.Certificate) -> bytes:
+    """The SubjectPublicKeyInfo as it stands in a certificate, also of a key that no library reads (RFC 5280 section 4.1).
+
+    Raises:
+        Malformed: it is not where it should be.
+    """
+    der = cert.tbs_certificate_bytes
+    try:
+        at, _ = header(der, 0)
+        fields = 6 if der[at] == 0xA0 else 5  # [version], serial, algorithm, issuer, validity, subject
+        for _ in range(fields):
+            begin, length = header(der, at)
+            at = begin + length
+        begin, length = header(der, at)
+    except IndexError as fault:
+        raise Malformed("no public key where one should be") from fault
+    if der[at] != 0x30 or begin + length > len(der):
+        raise Malformed("no public key where one should be")
+    return der[at : begin + length]
+
+
+def key_parameters(cert: x509.Certificate) -> bytes:
+    """What stands behind the algorithm of a public key in DER, such as the name of a curve; b"" for nothing.
+
+    Raises:
+        Malformed: as :func:`spki`.
+    """
+    info = spki(cert)
+    try:
+        outer, _ = header(info, 0)
+        algorithm, length = header(info, outer)
+        begin, name = header(info, algorithm)
+    except IndexError as fault:
+        raise Malformed("a public key without an algorithm") from fault
+    return info[begin + name : algorithm + length]
+
+
+def key_bits(info: bytes) -> bytes:
+    """The content of a SubjectPublicKeyInfo's BIT STRING, which RFC 6960 section 4.1.1 hashes. Raises IndexError."""
+    outer, _ = header(info, 0)
+    algorithm, length = header(info, outer)
+    begin, bits = header(info, algorithm + length)
+    return info[begin + 1 : begin + bits]
+
+
+def header(der: bytes, at: int) -> tuple[int, int]:
+    """(where the content of a value begins, its length). Raises IndexError: the bytes end first."""
+    length = der[at + 1]
+    if length < 0x80:
+        return at + 2, length
+    count = length & 0x7F
+    return at + 2 + count, int.from_bytes(der[at + 2 : at + 2 + count])
+
+
 def usable_key(cert: x509.Certificate) -> Any:
     """A certificate's public key, None when it cannot be read or when checking a signature with it would cost too much."""
     try:

@@ -1,7 +1,8 @@
 """Lists of revoked certificates, fetched where the grant allows it: what they say of one certificate.
 
 Task: follows a handshake of ``tls``. Params ``leaf`` and ``others`` (the chain, DER in base64), ``at`` (RFC 3339),
-``urls`` to fetch from, ``lists`` of what files of the operator's said already (fields of RevocationList).
+``urls`` to fetch from, ``lists`` of what files of the operator's said already (fields of RevocationList), ``weak_key`` as in
+CrlFacts.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ async def observe(task: Task, door: Door) -> CrlFacts:
     on_file = [RevocationList(**one) for one in task.params.get("lists", ())]
     fetched = [await _fetched(task, door, url, der) for url in task.params.get("urls", ())[:MOST_URLS]]
     lists = tuple(sorted([*on_file, *fetched], key=lambda one: (one.url, one.source)))
-    return CrlFacts(hashlib.sha256(der).hexdigest(), lists)
+    return CrlFacts(hashlib.sha256(der).hexdigest(), lists, task.params.get("weak_key", ""))
 
 
 async def _fetched(task: Task, door: Door, url: str, der: bytes) -> RevocationList:

@@ -13,17 +13,17 @@ from datetime import datetime
 from hashlib import sha256
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from posture.checks.tls.x509 import names
 from posture.facts import TlsFacts
 from posture.facts.certificate import FROM_FILE
 from posture.facts.parse_crl import LISTED, NOT_LISTED, distribution_points, read_list
-from posture.facts.parse_x509 import UNREADABLE, Malformed, certificate
+from posture.facts.parse_x509 import UNREADABLE, Malformed, certificate, spki
 from posture.model import Absent, Answer, AssetKey, Observed, Reason, Unobserved, parse_endpoint
 from posture.plan import FOLLOWS
 from posture.probes.crl import seen_as
-from posture.scan.shelf import Shelf
+from posture.scan.shelf import Shelf, weak_key_mark
 from posture.store import Question, stamp
 from posture.task import Task
 
@@ -88,9 +88,21 @@ def _about_list(task: Task, answers: Answers, shelf: Shelf, at: datetime) -> Tas
         "others": [_coded(der) for der in chain[1:]],
         "at": stamp(at),
         "lists": [asdict(one) for one in ([told] if told else on_file)],
+        "weak_key": _weak_key(leaf, shelf),
         "urls": [] if told else list(distribution_points(leaf)),
     }
     return replace(task, params=params)
+
+
+def _weak_key(leaf: x509.Certificate, shelf: Shelf) -> str:
+    """Whether the key is on a list of keys whose private half is public; "" where no list could have it."""
+    try:
+        key = leaf.public_key()
+    except UNREADABLE:
+        return ""
+    if not shelf.weak_keys or not isinstance(key, rsa.RSAPublicKey):
+        return ""
+    return LISTED if weak_key_mark(key.public_numbers().n) in shelf.weak_keys else NOT_LISTED
 
 
 def _readable(chain: Sequence[bytes]) -> list[x509.Certificate]:
@@ -133,12 +145,12 @@ class _Uses:
     def _note(self, asset: AssetKey, subject: str, der: bytes) -> None:
         try:
             leaf = certificate(der)
-            spki = leaf.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+            info = spki(leaf)
             found = names(leaf).dns[:_MOST_NAMES]
         except UNREADABLE:
             self._unreadable[asset] += 1
             return
-        self._keys[sha256(spki).hexdigest()][asset].add(subject)
+        self._keys[sha256(info).hexdigest()][asset].add(subject)
         self._wildcards[asset].update(name[2:] for name in found if name.startswith("*."))
 
     def about(self, task: Task, at: datetime) -> Task | Absent | Unobserved:

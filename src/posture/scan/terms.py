@@ -171,7 +171,7 @@ def prepare(config: Config, inventory: Inventory, selection: Selection, *, lab: 
         barred=barred,
         exemptions=exemptions_now(config) or (),
         orders=orders,
-        shelf=read_shelf(config.crls),
+        shelf=read_shelf(config.crls, config.weak_keys),
     )
 
 

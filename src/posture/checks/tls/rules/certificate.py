@@ -1,4 +1,4 @@
-"""The certificate: tls.cert.expiry, trust, chain, hostname, key, sigalg. Facts hold the DER chain; all else is decided here.
+"""The certificate: tls.cert.expiry, trust, chain, hostname, sigalg. Facts hold the DER chain; all else is decided here.
 
 Who vouches for a mail exchanger, and for which name, is a question of its own (mail.tls.cert): senders do not ask by
 default (RFC 7435), and a certificate of one's own is the rule with DANE. Dates and keys are judged there too.
@@ -12,12 +12,10 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from posture.checks.rule import Case, Missing, rule
 from posture.checks.tls.answers import on_mail_exchanger
-from posture.checks.tls.roca import has_roca_mark
 from posture.checks.tls.x509 import (
     issuer_of,
     matches,
@@ -219,54 +217,7 @@ def _host(url: str) -> str:
         return ""
 
 
-# ---- key and signature
-
-
-@rule("tls.cert.key", needs=(TlsFacts,), version=2)
-def key(case: Case) -> Verdict:
-    """CA/B BR 6.1.5, NIST SP 800-57 part 1."""
-    leaf = leaf_of(case)
-    try:
-        public = leaf.public_key()
-    except UnsupportedAlgorithm as fault:
-        raise case.unknown(Reason.TOOL_MISSING, "a kind of key that this release cannot read") from fault
-    except ValueError as fault:
-        if "exponent" in str(fault) or "e must be" in str(fault):
-            return Verdict("KEY_EXPONENT_WEAK", {"key": "RSA"})
-        raise malformed(case, fault) from fault
-    if isinstance(public, rsa.RSAPublicKey):
-        return _rsa(case, public)
-    if isinstance(public, ec.EllipticCurvePublicKey):
-        return _ec(case, public)
-    if isinstance(public, (ed25519.Ed25519PublicKey, ed448.Ed448PublicKey)):
-        kind = "Ed25519" if isinstance(public, ed25519.Ed25519PublicKey) else "Ed448"
-        return Verdict("KEY_STRONG", {"key": kind})
-    if isinstance(public, dsa.DSAPublicKey):
-        return Verdict("KEY_TOO_WEAK", {"key": f"DSA {public.key_size}"})
-    raise case.unknown(Reason.TOOL_MISSING, "a kind of key that this release does not judge")
-
-
-def _rsa(case: Case, public: rsa.RSAPublicKey) -> Verdict:
-    args = {"key": f"RSA {public.key_size}"}
-    exponent = public.public_numbers().e
-    if exponent < 3 or exponent % 2 == 0:
-        return Verdict("KEY_EXPONENT_WEAK", args)
-    if has_roca_mark(public.public_numbers().n):
-        return Verdict("KEY_ROCA", args)
-    if public.key_size < case.policy.number("tls.cert.rsa_bits_fail_below", case.at):
-        return Verdict("KEY_TOO_WEAK", args)
-    if public.key_size < case.policy.number("tls.cert.rsa_bits_warn_below", case.at):
-        return Verdict("KEY_PHASE_OUT", args)
-    return Verdict("KEY_STRONG", args) if public.key_size >= 3072 else Verdict("KEY_GOOD_UNTIL_2030", args)
-
-
-def _ec(case: Case, public: ec.EllipticCurvePublicKey) -> Verdict:
-    args = {"key": f"EC {public.curve.name}"}
-    if public.curve.key_size < case.policy.number("tls.cert.ec_bits_fail_below", case.at):
-        return Verdict("KEY_TOO_WEAK", args)
-    if public.curve.key_size < case.policy.number("tls.cert.ec_bits_warn_below", case.at):
-        return Verdict("KEY_PHASE_OUT", args)
-    return Verdict("KEY_STRONG", args)
+# ---- signature
 
 
 # Signature algorithms whose hash the library no longer names, by object identifier.
@@ -315,4 +266,4 @@ def _hash(cert: x509.Certificate) -> str:
     return "strong" if name in _STRONG else _HASHES.get(name, "")
 
 
-CERTIFICATE_RULES = (expiry, trusted, chain_sent, hostname, key, signature_algorithm)
+CERTIFICATE_RULES = (expiry, trusted, chain_sent, hostname, signature_algorithm)
