@@ -9,7 +9,7 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from posture.facts.parse_x509 import UNREADABLE, issuer_among, usable_key
+from posture.facts.parse_x509 import UNREADABLE, issuer_among, issuer_name, usable_key
 
 # What a list says of the certificate ...
 LISTED = "listed"
@@ -137,7 +137,7 @@ def _issuer_fault(
     crl: x509.CertificateRevocationList, leaf: x509.Certificate, others: Sequence[x509.Certificate]
 ) -> str:
     """RFC 5280 section 6.3.3 (f) and (g): the issuer of the certificate signs its lists, and may."""
-    if crl.issuer.public_bytes() != leaf.issuer.public_bytes():
+    if crl.issuer.public_bytes() != issuer_name(leaf):
         return OTHER_ISSUER
     issuer = issuer_among(leaf, others)
     if issuer is None or not _may_sign(issuer):

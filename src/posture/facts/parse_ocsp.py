@@ -65,16 +65,13 @@ class Staple:
         return begun and (self.next_update is None or at <= self.next_update)
 
 
-def read_staple(
-    response: bytes, chain: Sequence[bytes], at: datetime, roots: Iterable[x509.Certificate] = ()
-) -> Staple:
+def read_staple(response: bytes, chain: Sequence[bytes], roots: Iterable[x509.Certificate] = ()) -> Staple:
     """What a response says of the first certificate of a chain (DER).
 
-    The revocation of a delegated responder itself is not looked at: authorities mark it as not to be checked
-    (RFC 6960 section 4.2.2.2.1).
+    A delegated responder has to be valid at the response's thisUpdate. Its own revocation is not looked at: authorities mark
+    it as not to be checked (RFC 6960 section 4.2.2.2.1).
 
     Args:
-        at: when a delegated responder has to be valid.
         roots: more certificates among which the issuer may be, which a server need not send.
     """
     try:
@@ -88,7 +85,7 @@ def read_staple(
         single = _about(read, leaf, issuer)
         if single is None:
             return Staple(OTHER_CERTIFICATE)
-        if fault := _signature_fault(read, issuer, at):
+        if fault := _signature_fault(read, issuer, single.this_update_utc):
             return Staple(fault)
         return _said(single)
     except (*UNREADABLE, IndexError):

@@ -58,9 +58,19 @@ def _no_doubles(cert: x509.Certificate) -> None:
         return  # an odd extension is the business of whoever needs it
 
 
+def issuer_name(cert: x509.Certificate) -> bytes:
+    """The issuer's name as it stands in a certificate, in DER. Raises Malformed."""
+    return _field(cert, 3)
+
+
+def subject_name(cert: x509.Certificate) -> bytes:
+    """The subject's name as it stands in a certificate, in DER. Raises Malformed."""
+    return _field(cert, 5)
+
+
 def issued(issuer: x509.Certificate, cert: x509.Certificate) -> bool:
     """Whether ``issuer``'s name and key fit ``cert``."""
-    if issuer.subject.public_bytes() != cert.issuer.public_bytes() or usable_key(issuer) is None:
+    if subject_name(issuer) != issuer_name(cert) or usable_key(issuer) is None:
         return False
     try:
         cert.verify_directly_issued_by(issuer)
@@ -71,7 +81,8 @@ def issued(issuer: x509.Certificate, cert: x509.Certificate) -> bool:
 
 def issuer_among(cert: x509.Certificate, others: Iterable[x509.Certificate], most: int = 8) -> x509.Certificate | None:
     """The first of the ``most`` candidates of the right name whose key fits."""
-    named = [other for other in others if other.subject.public_bytes() == cert.issuer.public_bytes()]
+    name = issuer_name(cert)
+    named = [other for other in others if subject_name(other) == name]
     return next((other for other in named[:most] if issued(other, cert)), None)
 
 
@@ -81,18 +92,22 @@ def spki(cert: x509.Certificate) -> bytes:
     Raises:
         Malformed: it is not where it should be.
     """
+    return _field(cert, 6)
+
+
+def _field(cert: x509.Certificate, number: int) -> bytes:
+    """A sequence of the TBSCertificate: 3 the issuer, 5 the subject, 6 the key; the version, which may be left out, is 0."""
     der = cert.tbs_certificate_bytes
     try:
         at, _ = header(der, 0)
-        fields = 6 if der[at] == 0xA0 else 5  # [version], serial, algorithm, issuer, validity, subject
-        for _ in range(fields):
+        for _ in range(number if der[at] == 0xA0 else number - 1):
             begin, length = header(der, at)
             at = begin + length
         begin, length = header(der, at)
     except IndexError as fault:
-        raise Malformed("no public key where one should be") from fault
+        raise Malformed("a part is not where it should be") from fault
     if der[at] != 0x30 or begin + length > len(der):
-        raise Malformed("no public key where one should be")
+        raise Malformed("a part is not where it should be")
     return der[at : begin + length]
 
 

@@ -19,7 +19,7 @@ from posture.checks.tls.x509 import names
 from posture.facts import TlsFacts
 from posture.facts.certificate import FROM_FILE
 from posture.facts.parse_crl import LISTED, NOT_LISTED, distribution_points, read_list
-from posture.facts.parse_x509 import UNREADABLE, Malformed, certificate, spki
+from posture.facts.parse_x509 import UNREADABLE, Malformed, certificate, issuer_name, spki
 from posture.model import Absent, Answer, AssetKey, Observed, Reason, Unobserved, parse_endpoint
 from posture.plan import FOLLOWS
 from posture.probes.crl import seen_as
@@ -81,7 +81,7 @@ def _about_list(task: Task, answers: Answers, shelf: Shelf, at: datetime) -> Tas
     if leaf is None:
         return Unobserved(Reason.NOT_RECORDED, at, "no certificate was read")
     others = _readable(chain[1:])
-    on_file = [seen_as("", FROM_FILE, read_list(crl, "", leaf, others, at)) for crl in shelf.of(leaf.issuer)]
+    on_file = [seen_as("", FROM_FILE, read_list(crl, "", leaf, others, at)) for crl in shelf.of(issuer_name(leaf))]
     told = next((one for word in (LISTED, NOT_LISTED) for one in on_file if one.word == word), None)
     params = {
         "leaf": _coded(chain[0]),

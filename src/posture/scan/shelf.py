@@ -28,9 +28,9 @@ class Shelf:
     weak_keys: frozenset[bytes] = frozenset()
     remarks: tuple[str, ...] = ()
 
-    def of(self, issuer: x509.Name) -> tuple[x509.CertificateRevocationList, ...]:
-        """The lists of an authority, in the order of their files."""
-        return self.lists.get(issuer.public_bytes(), ())
+    def of(self, issuer: bytes) -> tuple[x509.CertificateRevocationList, ...]:
+        """The lists of an authority, by its name in DER, in the order of their files."""
+        return self.lists.get(issuer, ())
 
 
 def read_shelf(crls: Path | None, weak_keys: Path | None = None) -> Shelf:

@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import crypto
 
-from posture.facts.parse_x509 import UNREADABLE, Malformed, certificate, issued
+from posture.facts.parse_x509 import UNREADABLE, Malformed, certificate, issued, issuer_name, subject_name
 
 _MAX_SIGNATURE_CHECKS = 64
 # X509_V_ERR_*: a certificate is not yet, or no longer, valid.
@@ -42,7 +42,7 @@ def readable(chain: Sequence[bytes]) -> list[x509.Certificate]:
 
 def self_issued(cert: x509.Certificate) -> bool:
     """Whether issuer and subject are the same name, as in a root."""
-    return cert.issuer.public_bytes() == cert.subject.public_bytes()
+    return issuer_name(cert) == subject_name(cert)
 
 
 def path(chain: Sequence[x509.Certificate]) -> tuple[int, ...]:
@@ -57,7 +57,7 @@ def _path(chain: tuple[x509.Certificate, ...]) -> tuple[int, ...]:
     while not self_issued(chain[walked[-1]]):
         last = chain[walked[-1]]
         for index, candidate in enumerate(chain):
-            same_name = candidate.subject.public_bytes() == last.issuer.public_bytes()
+            same_name = subject_name(candidate) == issuer_name(last)
             if index in walked or not same_name or checks == _MAX_SIGNATURE_CHECKS:
                 continue
             checks += 1
@@ -160,7 +160,7 @@ def _for_servers(leaf: x509.Certificate) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """subjectAltName: DNS names (lower case) and addresses. The common name does not count (RFC 9525 section 2)."""
+    """subjectAltName: DNS names (ASCII, lower case) and addresses. The common name does not count (RFC 9525 section 2)."""
 
     dns: tuple[str, ...]
     addresses: tuple[str, ...]
@@ -175,20 +175,28 @@ def names(cert: x509.Certificate) -> Names:
     except UNREADABLE as fault:
         raise Malformed(str(fault)) from fault
     return Names(
-        tuple(name.lower() for name in value.get_values_for_type(x509.DNSName)),
+        # What is not ASCII is no name of the DNS, and must not become one by lower case (RFC 9525 section 7.2).
+        tuple(name.lower() for name in value.get_values_for_type(x509.DNSName) if name.isascii()),
         tuple(str(address) for address in value.get_values_for_type(x509.IPAddress)),
     )
 
 
 def matches(found: Names, name: str) -> bool:
-    """RFC 9525 section 6.3: whole labels, a wildcard stands for one whole left-most label; addresses only as addresses."""
+    """RFC 9525 section 6: whole labels, a wildcard stands for one whole left-most label; addresses only as addresses.
+
+    Args:
+        name: an A-label name, with or without the dot of the root, or an address. A wildcard right below a top-level
+            domain stands for nothing, as browsers have it.
+    """
     try:
         return str(ip_address(name)) in found.addresses
     except ValueError:
         pass
-    wanted = name.lower().rstrip(".")
-    _, _, parent = wanted.partition(".")
-    return wanted in found.dns or bool("." in parent and f"*.{parent}" in found.dns)
+    wanted = name.lower().removesuffix(".")
+    if not wanted or "*" in wanted or not name.isascii():
+        return False
+    label, _, parent = wanted.partition(".")
+    return wanted in found.dns or bool(label and "." in parent and f"*.{parent}" in found.dns)
 
 
 def timestamp_logs(cert: x509.Certificate, handshake: bytes) -> frozenset[bytes]:
@@ -222,16 +230,24 @@ def _listed_logs(coded: bytes) -> set[bytes]:
 
 def name_of(cert: x509.Certificate) -> str:
     """A short name of the subject to show: common name, else organisation, else the whole; at most 80 characters."""
-    return _short(cert.subject)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a name of an odd length is shown all the same
+        return _short(cert.subject)
 
 
 def issuer_of(cert: x509.Certificate) -> str:
     """A short name of the issuer to show."""
-    return _short(cert.issuer)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _short(cert.issuer)
 
 
 def _short(name: x509.Name) -> str:
     for oid in (x509.NameOID.COMMON_NAME, x509.NameOID.ORGANIZATION_NAME):
         for attribute in name.get_attributes_for_oid(oid):
-            return "".join(c if c.isprintable() else "?" for c in str(attribute.value))[:80]
-    return name.rfc4514_string()[:80] or "(no name)"
+            return _printable(str(attribute.value))
+    return _printable(name.rfc4514_string()) or "(no name)"
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text[:80])

@@ -82,7 +82,7 @@ def _is_good(talk: Conversation) -> bool:
     if not talk.chain.staple or not talk.chain.certificates:
         return False
     now = datetime.now(UTC)
-    said = read_staple(talk.chain.staple, talk.chain.certificates, now)
+    said = read_staple(talk.chain.staple, talk.chain.certificates)
     return said.word == GOOD and said.is_current(now)
 
 

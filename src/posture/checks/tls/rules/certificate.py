@@ -16,7 +16,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from posture.checks.rule import Case, Missing, rule
 from posture.checks.tls.answers import on_mail_exchanger
+from posture.checks.tls.vouching import TOO_MANY, vouched
 from posture.checks.tls.x509 import (
+    Trust,
     issuer_of,
     matches,
     name_of,
@@ -25,7 +27,6 @@ from posture.checks.tls.x509 import (
     readable,
     root_prints,
     self_issued,
-    trust,
 )
 from posture.facts import HttpFacts, TlsFacts
 from posture.facts.parse_x509 import Malformed, certificate
@@ -62,6 +63,12 @@ def require_whole(case: Case) -> None:
     """Raises Missing when the issuer that is missed may be among the certificates that were not kept."""
     if case.need(TlsFacts).chain_cut:
         raise case.unknown(Reason.TRUNCATED, "the chain is longer than what is kept of it")
+
+
+def require_all_paths(case: Case, found: Trust) -> None:
+    """Raises Missing when nobody vouches on the paths that were tried, and the chain has more of them than that."""
+    if found.fault == TOO_MANY:
+        raise case.unknown(Reason.MALFORMED, "the chain has more paths than are tried")
 
 
 # ---- dates
@@ -120,9 +127,10 @@ def trusted(case: Case) -> Verdict | tuple[()]:
         raise case.unknown(Reason.FEED_STALE, "no trust store")
     try:
         leaf = certificate(chain[0])
-        found = trust(chain, case.reference.roots, case.at)
+        found = vouched(chain, case.reference.roots, case.at)
     except Malformed:
         return Verdict("CERT_MALFORMED")
+    require_all_paths(case, found)
     store = case.reference.roots_digest
     if found.fault not in ("", "self_signed", "purpose"):
         require_whole(case)
@@ -133,7 +141,7 @@ def trusted(case: Case) -> Verdict | tuple[()]:
     if found.ends is None or found.ends >= leaf.not_valid_after_utc:
         return Verdict("CERT_TRUSTED", args)
     warn_from = found.ends - timedelta(days=case.policy.number("tls.cert.expiry_warn_days", case.at))
-    if case.at < warn_from or not trust(chain, case.reference.roots, found.ends + timedelta(seconds=1)).fault:
+    if case.at < warn_from or not vouched(chain, case.reference.roots, found.ends + timedelta(seconds=1)).fault:
         return Verdict("CERT_TRUSTED", args, good_until=warn_from if case.at < warn_from else found.ends)
     return Verdict("TRUST_ENDS_SOON", {**args, "ends": day(found.ends)}, good_until=found.ends)
 
@@ -146,9 +154,10 @@ def chain_sent(case: Case) -> Verdict | tuple[()]:
     sent = chain_of(case)
     try:
         certs = readable(sent)
-        found = trust(sent, case.reference.roots, case.at)
+        found = vouched(sent, case.reference.roots, case.at)
     except Malformed as fault:
         raise malformed(case, fault) from fault
+    require_all_paths(case, found)
     walked = path(certs)
     last = certs[walked[-1]]
     if self_issued(certs[0]):

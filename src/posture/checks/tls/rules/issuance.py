@@ -13,9 +13,10 @@ from cryptography import x509
 
 from posture.checks.rule import Case, rule
 from posture.checks.tls.answers import on_mail_exchanger, trait, unclear_trait
-from posture.checks.tls.rules.certificate import chain_of, day, leaf_of, malformed, require_whole
+from posture.checks.tls.rules.certificate import chain_of, day, leaf_of, malformed, require_all_paths, require_whole
 from posture.checks.tls.rules.revocation import staple_of
-from posture.checks.tls.x509 import timestamp_logs, trust
+from posture.checks.tls.vouching import vouched
+from posture.checks.tls.x509 import Trust, timestamp_logs
 from posture.facts import TlsFacts
 from posture.facts.parse_ocsp import ALGORITHM, GOOD, NO_ISSUER
 from posture.facts.parse_x509 import UNREADABLE, Malformed
@@ -29,8 +30,8 @@ _STILL_PUBLIC = ("", "expired_issuer", "purpose")
 
 
 @lru_cache(maxsize=64)
-def _vouched(chain: Sequence[bytes], roots: bytes, at: datetime) -> str:
-    return trust(chain, roots, at).fault
+def _vouched(chain: Sequence[bytes], roots: bytes, at: datetime) -> Trust:
+    return vouched(chain, roots, at)
 
 
 def _public(case: Case) -> bool:
@@ -42,12 +43,13 @@ def _public(case: Case) -> bool:
     if not case.reference.roots:
         raise case.unknown(Reason.FEED_STALE, "no trust store")
     try:
-        fault = _vouched(chain_of(case), case.reference.roots, case.at)
+        found = _vouched(chain_of(case), case.reference.roots, case.at)
     except Malformed as broken:
         raise malformed(case, broken) from broken
-    if fault == "unknown_issuer":
+    require_all_paths(case, found)
+    if found.fault == "unknown_issuer":
         require_whole(case)
-    return fault in _STILL_PUBLIC
+    return found.fault in _STILL_PUBLIC
 
 
 @rule("tls.cert.lifetime", needs=(TlsFacts,))
@@ -103,7 +105,8 @@ def must_staple(case: Case) -> Verdict:
     if said.word in (NO_ISSUER, ALGORITHM):
         raise case.unknown(Reason.NOT_RECORDED, "the staple's signature cannot be checked")
     if said.word != GOOD or not said.is_current(case.at):
-        return Verdict("DEMANDED_STAPLE_BAD")
+        coming = said.word == GOOD and said.this_update is not None and said.this_update > case.at
+        return Verdict("DEMANDED_STAPLE_BAD", good_until=said.this_update if coming else None)
     return Verdict("DEMANDED_STAPLE_SENT", good_until=said.next_update)
 
 

@@ -54,10 +54,10 @@ _NO_WITNESS = {
 
 def staple_of(case: Case, facts: TlsFacts) -> Staple:
     """What the staple that was kept says; of a root that the server did not send the store knows the key."""
-    said = read_staple(facts.staple, facts.chain, case.at)
+    said = read_staple(facts.staple, facts.chain)
     if said.word != NO_SIGNER:
         return said
-    return read_staple(facts.staple, facts.chain, case.at, root_certificates(case.reference.roots))
+    return read_staple(facts.staple, facts.chain, root_certificates(case.reference.roots))
 
 
 @rule("tls.cert.revocation", needs=(TlsFacts, CrlFacts))
@@ -170,7 +170,8 @@ def ocsp_staple(case: Case) -> Verdict | tuple[()]:
         return Verdict("STAPLE_GOOD", good_until=said.next_update)
     if said.word in (GOOD, REVOKED) and said.next_update is not None and said.next_update < case.at:
         return Verdict("STAPLE_EXPIRED", {"ended": day(said.next_update)})
-    return Verdict("STAPLE_REVOKED" if said.word == REVOKED else "STAPLE_BAD")
+    coming = said.this_update if said.this_update is not None and said.this_update > case.at else None
+    return Verdict("STAPLE_REVOKED" if said.word == REVOKED else "STAPLE_BAD", good_until=coming or said.next_update)
 
 
 REVOCATION_RULES = (revocation, ocsp_staple)
