@@ -176,21 +176,28 @@ def prepare(config: Config, inventory: Inventory, selection: Selection, *, lab: 
 
 
 def trust_store(ca_file: Path | None) -> Reference:
-    """The public roots, or those of --ca-file in their place.
+    """The public roots, or those of --ca-file in their place, with a line before them that says which and of when.
 
     Raises:
         ConfigurationError: the file cannot be read or holds no certificate.
     """
     path = ca_file or Path(certifi.where())
     try:
-        roots = path.read_bytes()
+        found = path.read_bytes()
     except OSError as fault:
         raise ConfigurationError(
             f"{path}: {fault.strerror}. --ca-file needs a PEM file of root certificates."
         ) from fault
-    if b"-----BEGIN CERTIFICATE-----" not in roots:
+    if b"-----BEGIN CERTIFICATE-----" not in found:
         raise ConfigurationError(f"{path} holds no PEM certificate. --ca-file needs a PEM file of root certificates.")
-    return Reference(roots, hashlib.sha256(roots).hexdigest(), private_roots=ca_file is not None)
+    # The date of certifi is its version; of a file of the operator's the digest alone tells.
+    name = f"certifi {certifi.__version__}" if ca_file is None else _ascii(path.name)
+    roots = f"# {name}\n".encode("ascii") + found
+    return Reference(roots, f"sha256:{hashlib.sha256(roots).hexdigest()}", private_roots=ca_file is not None)
+
+
+def _ascii(text: str) -> str:
+    return "".join(c if c.isascii() and c.isprintable() else "?" for c in text[:80])
 
 
 def declared(asset: Asset) -> Declared:

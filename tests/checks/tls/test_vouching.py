@@ -59,7 +59,11 @@ UNDER_OLD = authority("Old Issuing CA", OLD_ROOT)
 OLD_LEAF = issue(NAME, UNDER_OLD, names=(NAME,))
 
 
-@pytest.mark.parametrize("store", [OLD_ROOT.pem + NEW_ROOT.pem, NEW_ROOT.pem + OLD_ROOT.pem, NEW_ROOT.pem])
+@pytest.mark.parametrize(
+    "store",
+    [OLD_ROOT.pem + NEW_ROOT.pem, NEW_ROOT.pem + OLD_ROOT.pem, NEW_ROOT.pem],
+    ids=["old first", "new first", "new"],
+)
 def test_an_expired_root_does_not_stand_in_the_way_of_another_path(store: bytes) -> None:
     sent = [OLD_LEAF.der, UNDER_OLD.der, BRIDGE.der]
     assert vouched(sent, store, AT).fault == ""

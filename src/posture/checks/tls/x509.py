@@ -132,7 +132,9 @@ def _roots(pem: bytes) -> tuple[crypto.X509, ...]:
 @lru_cache(maxsize=4)
 def root_certificates(pem: bytes) -> tuple[x509.Certificate, ...]:
     """The roots of a store in PEM."""
-    return tuple(root.to_cryptography() for root in _roots(pem))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an old root's serial number
+        return tuple(root.to_cryptography() for root in _roots(pem))
 
 
 @lru_cache(maxsize=4)

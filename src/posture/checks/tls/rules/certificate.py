@@ -131,7 +131,7 @@ def trusted(case: Case) -> Verdict | tuple[()]:
     except Malformed:
         return Verdict("CERT_MALFORMED")
     require_all_paths(case, found)
-    store = case.reference.roots_digest
+    store = case.reference.store
     if found.fault not in ("", "self_signed", "purpose"):
         require_whole(case)
     if found.fault:
