@@ -17,7 +17,8 @@ from posture.checks import Control
 from posture.inventory.records import Asset, Inventory
 from posture.model import AssetKey, Reason, Unobserved
 from posture.net.decisions import Decider
-from posture.plan.asset import FOLLOWS, AssetPlanner, Terms
+from posture.plan.asset import AssetPlanner, Terms
+from posture.plan.following import FOLLOWS, OF_ASSETS
 from posture.plan.selection import Selection, check_selection
 from posture.plan.settled import Refused, Settled
 from posture.policy import Policy
@@ -112,8 +113,10 @@ async def make_plan(
     """
     check_selection(selection, inventory, policy)
     controls = selection.chosen_controls(policy)
-    whole = not (selection.ministries or selection.assets)
-    shared = Terms(inventory, scope, resolver, _check_of_probes(controls), selection.classes, at, whole)
+    checks = _check_of_probes(controls)
+    if selection.ministries or selection.assets:
+        checks.pop(OF_ASSETS, None)  # a run of some assets has not seen who else uses their keys
+    shared = Terms(inventory, scope, resolver, checks, selection.classes, at)
     assets = tuple(asset for asset in inventory.assets if selection.wants(asset))
     planners = [AssetPlanner(shared, asset) for asset in assets]
     await asyncio.gather(*(planner.plan() for planner in planners))

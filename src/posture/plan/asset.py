@@ -21,6 +21,7 @@ from posture.model import (
     endpoint,
 )
 from posture.net.decisions import Decider
+from posture.plan.following import following
 from posture.plan.settled import Refused, Settled
 from posture.probes import PROBES
 from posture.probes.base import Resolver
@@ -42,8 +43,6 @@ STARTTLS_PORTS: Mapping[int, str] = {
     5432: "postgres",
 }
 ENDPOINT_PROBES = ("tls", "tls_legacy", "crl", "key_use", "http", "securitytxt")
-# In the params of a task that is put once another probe of its asset has answered, by which probe.
-FOLLOWS = "follows"
 ZONE_PROBES = ("delegation", "dnssec", "caa", "mx", "spf", "dmarc")
 PORTS_SHOWN = 10
 OUTSIDE = "E-SCOPE-020"  # the refusal that means "hosted elsewhere"
@@ -54,8 +53,7 @@ _PROBES = {probe.name: probe for probe in PROBES}
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What planning every asset leans on. ``check_of``: the probes wanted, each with its family;
-    ``whole``: of all assets, so that they can be compared with each other."""
+    """What planning every asset leans on. ``check_of``: the probes wanted, each with its family."""
 
     inventory: Inventory
     scope: Decider
@@ -63,7 +61,6 @@ class Terms:
     check_of: Mapping[str, str]
     classes: frozenset[ProbeClass]
     at: datetime
-    whole: bool = True
 
 
 @dataclass(slots=True)
@@ -110,7 +107,7 @@ class AssetPlanner:
 
     def _settle_stopped(self, refusal: Refusal) -> None:
         zone = (*ZONE_PROBES, "nameserver", "axfr", "smtp") if self.asset.kind == "zone" else ()
-        host = self._host_probes() if self.asset.has_host else ()
+        host = (*ENDPOINT_PROBES, "ports") if self.asset.has_host else ()
         for probe in (*zone, *host):
             if probe in self.terms.check_of:
                 self._record_refusal(probe, None, None, refusal)
@@ -175,7 +172,7 @@ class AssetPlanner:
     # ---- hosts: TLS, web and services at the asset's own name
 
     async def _host(self) -> None:
-        wanted = [probe for probe in self._host_probes() if probe in self.terms.check_of]
+        wanted = [probe for probe in (*ENDPOINT_PROBES, "ports") if probe in self.terms.check_of]
         if not wanted:
             return
         try:
@@ -191,31 +188,9 @@ class AssetPlanner:
         for address in addresses:
             self._endpoints(address)
             self._sweep(address)
-        self._following()
-
-    def _following(self) -> None:
-        """What is asked once the handshakes have shown certificates; where none may be made, nothing follows."""
-        planned = {
-            task.subject: task for task in self.tasks if task.probe == "tls" and not task.subject.startswith("mx:")
-        }
-        settled = [one for one in self.settled if one.probe == "tls" and not one.subject.startswith("mx:")]
-        for subject, task in planned.items() if "crl" in self.terms.check_of else ():
-            self._add_following("crl", subject, task)
-        for one in settled:
-            self._settle("crl", one.subject, one.answer)
-        if not self.terms.whole or "key_use" not in self.terms.check_of:
-            return
-        if planned:
-            self._add_following("key_use", "", next(iter(planned.values())))
-        elif settled:
-            self._settle("key_use", "", settled[0].answer)
-
-    def _add_following(self, probe: str, subject: str, first: Task) -> None:
-        self.tasks.append(self._task(probe, subject, self.asset.name, (), None, first.authorisation, {FOLLOWS: "tls"}))
-
-    def _host_probes(self) -> tuple[str, ...]:
-        """Of a run of some assets without those that compare all."""
-        return tuple(probe for probe in (*ENDPOINT_PROBES, "ports") if self.terms.whole or probe != "key_use")
+        tasks, settled = following(self.tasks, self.settled, self.terms.check_of)
+        self.tasks += tasks
+        self.settled += settled
 
     async def _addresses(self) -> tuple[str, ...]:
         if self.asset.kind == "address":

@@ -229,6 +229,8 @@ def test_who_says_that_it_is_revoked_and_since_when_is_told() -> None:
         "why": "keyCompromise",
         "source": f"the list at {LIST_URL}",
     }
+    no_reason = seen_list(LISTED, revoked_at=IN_LIST["revoked_at"])
+    assert judge("tls.cert.revocation", listed(no_reason)).args["why"] == "not given"
     by_staple = judge("tls.cert.revocation", stapled(response(ASKABLE, "REVOKED"))).args
     assert (by_staple["since"], by_staple["why"]) == ("2026-05-31", "keyCompromise")
 

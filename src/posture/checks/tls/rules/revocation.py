@@ -38,6 +38,7 @@ from posture.facts.parse_x509 import UNREADABLE
 from posture.facts.tls import ACCEPTED, REFUSED, STAPLE
 from posture.model import Absent, Reason, Unobserved, Verdict
 
+_NO_REASON = "not given"
 # Why a list does not count, and the reason to give; other words are reasons themselves.
 _NO_WITNESS = {
     STALE: (Reason.FEED_STALE, "the list has expired"),
@@ -70,11 +71,9 @@ def revocation(case: Case) -> Verdict | tuple[()]:
     lists = _lists(case)
     listed = next((one for one in lists if one.word == LISTED), None)
     if said.word == REVOKED and said.revoked_at is not None:
-        return Verdict("CERT_REVOKED", {"since": day(said.revoked_at), "why": said.reason, "source": "its OCSP staple"})
+        return _revoked(day(said.revoked_at), said.reason, "its OCSP staple")
     if listed is not None:
-        return Verdict(
-            "CERT_REVOKED", {"since": listed.revoked_at[:10], "why": listed.reason, "source": _named(listed)}
-        )
+        return _revoked(listed.revoked_at[:10], listed.reason, _named(listed))
     clear = next((one for one in lists if one.word == NOT_LISTED), None)
     if clear is not None:
         return Verdict("CERT_NOT_LISTED", {"source": _named(clear)})
@@ -83,6 +82,10 @@ def revocation(case: Case) -> Verdict | tuple[()]:
     if not facts.staple and _staple_was_good(facts):
         return Verdict("CERT_GOOD_BY_STAPLE")
     return _without_witness(case, leaf, lists)
+
+
+def _revoked(since: str, why: str, source: str) -> Verdict:
+    return Verdict("CERT_REVOKED", {"since": since, "why": why or _NO_REASON, "source": source})
 
 
 def _named(one: RevocationList) -> str:
