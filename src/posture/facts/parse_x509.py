@@ -27,13 +27,14 @@ UNREADABLE = (
 # An RSA key beyond these is no authority's; checking with it costs more than a scanner should pay (tested by counts).
 MOST_RSA_BITS = 16_384
 _MOST_EXPONENT_BITS = 64
+_CERTIFICATES_KEPT = 512  # read; servers of one ministry send the same issuers, and a history the same leaf all year
 
 
 class Malformed(ValueError):
     """The bytes are not a certificate, or a part of it cannot be read."""
 
 
-@lru_cache(maxsize=64)  # the rules of one asset read the same few again and again
+@lru_cache(maxsize=_CERTIFICATES_KEPT)
 def certificate(der: bytes) -> x509.Certificate:
     """Raises Malformed."""
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import permutations
 from typing import Any
 
@@ -12,7 +12,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from posture.checks import Missing, Reference
 from posture.checks.tls import vouching
-from posture.checks.tls.vouching import MOST_PATHS, MOST_SIGNATURE_CHECKS, TOO_MANY, paths, unexpired, vouched
+from posture.checks.tls.vouching import (
+    MOST_PATHS,
+    MOST_SIGNATURE_CHECKS,
+    TOO_MANY,
+    paths,
+    unexpired,
+    vouched,
+    vouched_until,
+)
 from posture.checks.tls.x509 import readable, trust
 from posture.facts.parse_x509 import issued
 from posture.model import Reason, Unobserved
@@ -20,6 +28,7 @@ from tests.checks.tls.pki import AT, DAY, MIDDLE, OTHER_ROOT, ROOT, Pair, issue
 from tests.checks.tls.seen import chain, judge
 
 NAME = "www.gov.example"
+SECOND = timedelta(seconds=1)
 
 
 def key() -> Any:
@@ -76,6 +85,18 @@ def test_an_expired_root_with_no_other_path_is_a_fault_of_its_own() -> None:
         assert vouched(sent, OLD_ROOT.pem, AT - 2 * DAY).fault == ""
     tag = judge("tls.cert.trust", chain(OLD_LEAF, UNDER_OLD), {"reference": Reference(OLD_ROOT.pem)}).tag
     assert tag == "CERT_ISSUER_EXPIRED"
+
+
+def test_a_fault_is_told_until_another_path_begins_or_ends() -> None:
+    later = issue("Old Root", NEW_ROOT, ca=True, key=OLD_KEY, start=AT + 5 * DAY, end=AT + 9 * DAY)
+    sent, store = [OLD_LEAF.der, UNDER_OLD.der, later.der], OLD_ROOT.pem + NEW_ROOT.pem
+    assert vouched(sent, store, AT).fault == "expired_issuer"
+    assert vouched_until(sent, store, AT) == AT + 5 * DAY
+    assert vouched(sent, store, AT + 5 * DAY).fault == ""
+    assert vouched_until(sent, store, AT + 5 * DAY) == AT + 9 * DAY + SECOND
+    assert vouched(sent, store, AT + 9 * DAY + SECOND).fault == "expired_issuer"
+    verdict = judge("tls.cert.trust", chain(OLD_LEAF, UNDER_OLD, later), {"reference": Reference(store)})
+    assert (verdict.tag, verdict.good_until) == ("CERT_ISSUER_EXPIRED", AT + 5 * DAY)
 
 
 def test_a_new_root_in_the_store_outlives_the_old_one_that_signed_it() -> None:

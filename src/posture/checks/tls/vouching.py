@@ -14,7 +14,7 @@ from functools import lru_cache
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from posture.checks.tls.x509 import Trust, readable, root_certificates, self_issued, trust
+from posture.checks.tls.x509 import Trust, edges, readable, root_certificates, self_issued, trust
 from posture.facts.parse_x509 import issued, issuer_name, subject_name
 
 MOST_SIGNATURE_CHECKS = 64
@@ -44,6 +44,16 @@ def vouched(chain: Sequence[bytes], roots: bytes, at: datetime) -> Trust:
         if not other.fault:
             return other
     return found if all_seen else Trust(TOO_MANY, found.subject)
+
+
+def vouched_until(chain: Sequence[bytes], roots: bytes, at: datetime) -> datetime | None:
+    """The first time after ``at`` when :func:`vouched` finds otherwise, because an issuer's validity begins or ends.
+
+    Raises:
+        Malformed: the leaf cannot be read.
+    """
+    now = vouched(chain, roots, at)
+    return next((edge for edge in edges(tuple(chain), roots) if edge > at and vouched(chain, roots, edge) != now), None)
 
 
 def _moment(leaf: x509.Certificate, at: datetime) -> datetime:

@@ -7,7 +7,9 @@ Costs are bounded whatever a server sends: chains are capped when recorded, sign
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -20,6 +22,9 @@ from OpenSSL import crypto
 from posture.facts.parse_x509 import UNREADABLE, Malformed, certificate, issued, issuer_name, subject_name
 
 _MAX_SIGNATURE_CHECKS = 64
+_PATHS_KEPT = 1024
+_SECOND = timedelta(seconds=1)
+_LATEST = datetime.max.replace(microsecond=0, tzinfo=UTC)  # no second after it
 # X509_V_ERR_*: a certificate is not yet, or no longer, valid.
 _DATES = frozenset({9, 10})
 _SELF_SIGNED = frozenset({18, 19})
@@ -84,14 +89,50 @@ class Trust:
 def trust(chain: Sequence[bytes], roots: bytes, at: datetime) -> Trust:
     """Whether a path from the leaf to one of ``roots`` (PEM) exists at a time.
 
-    The leaf's own dates are another control's matter: the time is moved into its validity.
+    The leaf's own dates are another control's matter: the time is moved into its validity. Between two dates of the
+    issuers the answer is the same, so that it is worked out once for the time between.
 
     Raises:
         Malformed: the leaf cannot be read.
     """
+    sent = tuple(chain)
+    leaf = certificate(sent[0])
+    moment = max(min(at, leaf.not_valid_after_utc - timedelta(seconds=1)), leaf.not_valid_before_utc)
+    turns = edges(sent, roots)
+    place = bisect_right(turns, moment)
+    return _trust(sent, roots, max(turns[place - 1], leaf.not_valid_before_utc) if place else leaf.not_valid_before_utc)
+
+
+def trust_until(chain: Sequence[bytes], roots: bytes, at: datetime) -> datetime | None:
+    """The first time after ``at`` when :func:`trust` finds otherwise, because an issuer's validity begins or ends.
+
+    Raises:
+        Malformed: the leaf cannot be read.
+    """
+    now = trust(chain, roots, at)
+    return next((edge for edge in edges(tuple(chain), roots) if edge > at and trust(chain, roots, edge) != now), None)
+
+
+@lru_cache(maxsize=_PATHS_KEPT)
+def edges(chain: tuple[bytes, ...], roots: bytes) -> tuple[datetime, ...]:
+    """When the answer about a path may turn: the ends of its possible issuers' validity, and a second after each."""
+    certs = readable(chain)
+    dated = [(cert.not_valid_before_utc, cert.not_valid_after_utc) for cert in certs[1:]]
+    wanted = {_openssl(cert).get_issuer().hash() for cert in certs}
+    by_subject, seen = _roots_by_subject(roots), set[int]()
+    while wanted:  # an issuer may itself have one in the store
+        seen |= wanted
+        found = [root for subject in wanted for root in by_subject.get(subject, ())]
+        dated += [(root.begins, root.ends) for root in found]
+        wanted = {root.issuer for root in found} - seen
+    moments = {moment for both in dated for moment in both}
+    return tuple(sorted(moments | {moment + _SECOND for moment in moments if moment < _LATEST}))
+
+
+@lru_cache(maxsize=_PATHS_KEPT)
+def _trust(chain: tuple[bytes, ...], roots: bytes, moment: datetime) -> Trust:
     readable_chain = readable(chain)
     leaf = readable_chain[0]
-    moment = max(min(at, leaf.not_valid_after_utc - timedelta(seconds=1)), leaf.not_valid_before_utc)
     # OpenSSL takes the first issuer of the right name and never turns back, so those whose signatures fit go first.
     walked = path(readable_chain)
     others = [
@@ -127,6 +168,25 @@ def _roots(pem: bytes) -> tuple[crypto.X509, ...]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return tuple(_openssl(root) for root in x509.load_pem_x509_certificates(pem)) if pem.strip() else ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Root:
+    """One certificate of a trust store; ``issuer``: OpenSSL's hash of the name, which does not mind how it is written."""
+
+    issuer: int
+    begins: datetime
+    ends: datetime
+
+
+@lru_cache(maxsize=4)
+def _roots_by_subject(pem: bytes) -> Mapping[int, Sequence[_Root]]:
+    found: dict[int, list[_Root]] = defaultdict(list)
+    for root in _roots(pem):
+        dated = root.to_cryptography()
+        one = _Root(root.get_issuer().hash(), dated.not_valid_before_utc, dated.not_valid_after_utc)
+        found[root.subject_name_hash()].append(one)
+    return found
 
 
 @lru_cache(maxsize=4)

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from posture.checks.rule import Case, Missing, rule
 from posture.checks.tls.answers import on_mail_exchanger
-from posture.checks.tls.vouching import TOO_MANY, vouched
+from posture.checks.tls.vouching import TOO_MANY, vouched, vouched_until
 from posture.checks.tls.x509 import (
     Trust,
     issuer_of,
@@ -136,7 +136,8 @@ def trusted(case: Case) -> Verdict | tuple[()]:
         require_whole(case)
     if found.fault:
         args = {"certificate": found.subject, "issuer": issuer_of(leaf), "store": store}
-        return Verdict(_UNTRUSTED.get(found.fault, "CERT_UNTRUSTED"), args)
+        until = vouched_until(chain, case.reference.roots, case.at)
+        return Verdict(_UNTRUSTED.get(found.fault, "CERT_UNTRUSTED"), args, good_until=until)
     args = {"issuer": issuer_of(leaf), "store": store}
     if found.ends is None or found.ends >= leaf.not_valid_after_utc:
         return Verdict("CERT_TRUSTED", args)

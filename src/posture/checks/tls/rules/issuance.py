@@ -5,9 +5,7 @@ Lifetime and timestamps are rules for public authorities: a certificate that lea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
 
 from cryptography import x509
 
@@ -16,7 +14,7 @@ from posture.checks.tls.answers import on_mail_exchanger, trait, unclear_trait
 from posture.checks.tls.rules.certificate import chain_of, day, leaf_of, malformed, require_all_paths, require_whole
 from posture.checks.tls.rules.revocation import staple_of
 from posture.checks.tls.vouching import vouched
-from posture.checks.tls.x509 import Trust, timestamp_logs
+from posture.checks.tls.x509 import timestamp_logs
 from posture.facts import TlsFacts
 from posture.facts.parse_ocsp import ALGORITHM, GOOD, NO_ISSUER
 from posture.facts.parse_x509 import UNREADABLE, Malformed
@@ -29,11 +27,6 @@ _MARGIN = timedelta(days=1)
 _STILL_PUBLIC = ("", "expired_issuer", "purpose")
 
 
-@lru_cache(maxsize=64)
-def _vouched(chain: Sequence[bytes], roots: bytes, at: datetime) -> Trust:
-    return vouched(chain, roots, at)
-
-
 def _public(case: Case) -> bool:
     """Whether the certificate leads to a root of the store.
 
@@ -43,7 +36,7 @@ def _public(case: Case) -> bool:
     if not case.reference.roots:
         raise case.unknown(Reason.FEED_STALE, "no trust store")
     try:
-        found = _vouched(chain_of(case), case.reference.roots, case.at)
+        found = vouched(chain_of(case), case.reference.roots, case.at)
     except Malformed as broken:
         raise malformed(case, broken) from broken
     require_all_paths(case, found)
