@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import permutations
 from typing import Any
 
@@ -28,7 +28,6 @@ from tests.checks.tls.pki import AT, DAY, MIDDLE, OTHER_ROOT, ROOT, Pair, issue
 from tests.checks.tls.seen import chain, judge
 
 NAME = "www.gov.example"
-SECOND = timedelta(seconds=1)
 
 
 def key() -> Any:
@@ -93,8 +92,8 @@ def test_a_fault_is_told_until_another_path_begins_or_ends() -> None:
     assert vouched(sent, store, AT).fault == "expired_issuer"
     assert vouched_until(sent, store, AT) == AT + 5 * DAY
     assert vouched(sent, store, AT + 5 * DAY).fault == ""
-    assert vouched_until(sent, store, AT + 5 * DAY) == AT + 9 * DAY + SECOND
-    assert vouched(sent, store, AT + 9 * DAY + SECOND).fault == "expired_issuer"
+    assert vouched_until(sent, store, AT + 5 * DAY) == AT + 9 * DAY  # for OpenSSL the last second is over
+    assert vouched(sent, store, AT + 9 * DAY).fault == "expired_issuer"
     verdict = judge("tls.cert.trust", chain(OLD_LEAF, UNDER_OLD, later), {"reference": Reference(store)})
     assert (verdict.tag, verdict.good_until) == ("CERT_ISSUER_EXPIRED", AT + 5 * DAY)
 
