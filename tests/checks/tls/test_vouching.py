@@ -201,6 +201,24 @@ def test_more_paths_than_are_tried_are_unknown_and_never_a_verdict(counted: Coun
     assert counted.checks <= MOST_SIGNATURE_CHECKS
 
 
+def test_paths_are_walked_to_their_ends_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten certificates give thousands of paths with fewer signature checks than are allowed: their steps are few all the same."""
+    several = mutual(10)
+    certs = tuple(readable([issue(NAME, several[0], names=(NAME,)).der, *(one.der for one in several)]))
+    steps: list[int] = []
+    upwards = vouching._issuers
+
+    def counting(*asked: Any) -> Any:
+        steps.append(len(asked[1]))
+        return upwards(*asked)
+
+    paths.cache_clear()
+    monkeypatch.setattr(vouching, "_issuers", counting)
+    found, all_seen = paths(certs)
+    assert (len(found), all_seen) == (MOST_PATHS, False)
+    assert len(steps) <= MOST_PATHS * len(certs)
+
+
 def test_a_good_path_among_too_many_is_still_found() -> None:
     several = mutual(10)
     first = authority("First CA", ROOT, of=several[0].key)
