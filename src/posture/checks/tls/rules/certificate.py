@@ -115,7 +115,7 @@ _UNTRUSTED = {
 }
 
 
-@rule("tls.cert.trust", needs=(TlsFacts,))
+@rule("tls.cert.trust", needs=(TlsFacts,), version=2)
 def trusted(case: Case) -> Verdict | tuple[()]:
     """RFC 5280 section 6, against the dated store of the reference."""
     if on_mail_exchanger(case):
@@ -147,7 +147,7 @@ def trusted(case: Case) -> Verdict | tuple[()]:
     return Verdict("TRUST_ENDS_SOON", {**args, "ends": day(found.ends)}, good_until=found.ends)
 
 
-@rule("tls.cert.chain", needs=(TlsFacts,))
+@rule("tls.cert.chain", needs=(TlsFacts,), version=2)
 def chain_sent(case: Case) -> Verdict | tuple[()]:
     """RFC 8446 section 4.4.2: leaf first, then each issuer, the root left out."""
     if on_mail_exchanger(case):
@@ -190,7 +190,7 @@ def _untidiness(case: Case, sent: int, certs: list[x509.Certificate], walked: tu
 # ---- name
 
 
-@rule("tls.cert.hostname", needs=(TlsFacts, HttpFacts))
+@rule("tls.cert.hostname", needs=(TlsFacts, HttpFacts), version=2)
 def hostname(case: Case) -> Verdict | tuple[()]:
     """RFC 9525 section 6: subjectAltName only."""
     if on_mail_exchanger(case):

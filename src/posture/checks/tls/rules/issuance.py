@@ -45,7 +45,7 @@ def _public(case: Case) -> bool:
     return found.fault in _STILL_PUBLIC
 
 
-@rule("tls.cert.lifetime", needs=(TlsFacts,))
+@rule("tls.cert.lifetime", needs=(TlsFacts,), version=2)
 def lifetime(case: Case) -> Verdict:
     """CA/B Baseline Requirements 6.3.2: the limit in force on the day of issue; both ends of the validity count."""
     leaf = leaf_of(case)
@@ -103,7 +103,7 @@ def must_staple(case: Case) -> Verdict:
     return Verdict("DEMANDED_STAPLE_SENT", good_until=said.next_update)
 
 
-@rule("tls.cert.ct", needs=(TlsFacts,))
+@rule("tls.cert.ct", needs=(TlsFacts,), version=2)
 def transparency(case: Case) -> Verdict | tuple[()]:
     """RFC 6962 section 3.3 and the policies of the browsers, which ask for more logs the longer a certificate lives."""
     if on_mail_exchanger(case):
