@@ -42,6 +42,7 @@ CATALOGUE: Mapping[str, Weight] = {
     "svc.mgmt.rdp": weight("services", "critical", "hazard"),
     "svc.file.ftp": weight("services", "high", "hazard"),
     "tls.cert.expiry": weight("tls", "high"),
+    "tls.cert.revocation": weight("tls", "high", "hazard"),
     "tls.protocol.legacy": weight("tls", "medium"),
     "tls.protocol.ssl": weight("tls", "high", "hazard"),
     "tls.note": weight("tls", "info"),
@@ -186,6 +187,13 @@ def test_out_of_scope_counts_only_when_it_is_not_a_providers() -> None:
     rest = standing("a", "dns.caa.present")
     assert score([hosted, rest]).coverage == 142
     assert score([replace(hosted, mends="provider"), rest]).coverage == 1000
+
+
+def test_an_authoritys_list_out_of_scope_is_nobodys_unknown_and_one_that_was_silent_is() -> None:
+    rest = standing("a", "tls.cert.expiry")
+    beyond = standing("a", "tls.cert.revocation", "unknown", reason=Reason.OUT_OF_SCOPE)
+    assert score([beyond, rest]).coverage == 1000
+    assert score([replace(beyond, reason=Reason.TIMEOUT), rest]).coverage < 1000
 
 
 def test_baseline_is_a_note_where_another_service_fails_on_that_port() -> None:

@@ -20,7 +20,7 @@ from posture.signatures import Signer, parse_signer
 
 FILE = "posture.toml"
 PROFILES = ("passive", "standard", "deep")
-_PATHS = ("inventory", "db", "key", "ca_file", "trust_anchor", "exemptions")
+_PATHS = ("inventory", "db", "key", "ca_file", "crls", "weak_keys", "trust_anchor", "exemptions")
 _TRUTH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
 _BRACKETED = re.compile(r"\[([^\]]*)\](?::([0-9]{1,5}))?")
 _PLAIN = re.compile(r"([^:]*):([0-9]{1,5})")
@@ -51,7 +51,7 @@ class Config:
 
     ``path`` is the file used, None when there is none. ``resolver``, ``ca_file``, ``trust_anchor``, ``key``: None means
     the system's resolver, the shipped roots, the shipped root anchor, the key beside the database; ``exemptions``: the
-    file beside the inventory, if there is one.
+    file beside the inventory, if there is one; ``crls``, ``weak_keys``: no lists of the operator's own.
     ``endpoints`` are the operator's own: name -> address. ``silent_runs``: after how many whole runs without any answer
     a control is said to have gone silent.
     """
@@ -67,6 +67,8 @@ class Config:
     ca_file: Path | None = None
     trust_anchor: Path | None = None
     exemptions: Path | None = None
+    crls: Path | None = None
+    weak_keys: Path | None = None
     canaries: tuple[Canary, ...] = ()
     endpoints: Mapping[str, str] = field(default_factory=dict)
     plugins: tuple[str, ...] = ()

@@ -60,7 +60,7 @@ def read_corpus(folder: Path) -> Corpus:
     terms = _read(folder / TERMS)
     try:
         roots = (folder / ROOTS).read_bytes()
-        reference = Reference(roots, hashlib.sha256(roots).hexdigest(), bool(terms["private_roots"]))
+        reference = Reference(roots, f"sha256:{hashlib.sha256(roots).hexdigest()}", bool(terms["private_roots"]))
         at, lab = moment(terms["at"]), bool(terms["lab"])
     except (KeyError, ValueError, TypeError, OSError) as fault:
         raise _faulty(folder / TERMS, fault) from fault

@@ -52,13 +52,16 @@ SERVED = (
 ) + OF_TLS12
 CERTIFICATE = (
     "tls.cert.expiry=pass tls.cert.trust=pass tls.cert.chain=pass tls.cert.hostname=pass tls.cert.key=pass "
-    "tls.cert.sigalg=pass tls.cert.lifetime=fail tls.cert.must_staple=pass "
+    "tls.cert.sigalg=pass tls.cert.lifetime=fail tls.cert.must_staple=pass tls.cert.shared_key=pass "
 )
 # The certificate itself is in order: dates, key and signature. It lives longer than an authority would allow.
-SOUND = "tls.cert.expiry=pass tls.cert.key=pass tls.cert.sigalg=pass tls.cert.lifetime=fail tls.cert.must_staple=pass "
+SOUND = (
+    "tls.cert.expiry=pass tls.cert.key=pass tls.cert.sigalg=pass tls.cert.lifetime=fail tls.cert.must_staple=pass "
+    "tls.cert.shared_key=pass "
+)
 HTTPS = "tls.https.available=pass "
 # A whole answer without any of the headers, or the file, that we look for.
-PAGE = "web.header.basic=fail "
+PAGE = "web.header.basic=fail tls.hsts.preload=info "
 NO_HSTS = "tls.hsts.policy=fail "
 NO_TXT = "web.securitytxt=fail "
 CLEAR = "tls.https.redirect=fail "
@@ -71,7 +74,7 @@ OF_KIND = {
     "tls": CLOSED_PORTS,
     "cert": CLOSED_PORTS,
     "chain": CLOSED_PORTS,
-    "http": CLOSED_PORTS + SERVED + CERTIFICATE + HTTPS + "svc.baseline=fail",
+    "http": CLOSED_PORTS + SERVED + CERTIFICATE + HTTPS + "svc.baseline=fail tls.hsts.preload=info",
     "smtp": CLOSED_PORTS + "svc.baseline=warn",
     "dns": "",
     "dnstcp": "",
@@ -137,7 +140,8 @@ ROWS: dict[str, Row] = {
     "cert.not_yet_valid": Row(
         "",
         SERVED + HTTPS + PAGE + NO_TXT + "tls.cert.chain=pass tls.cert.expiry=fail tls.cert.hostname=pass "
-        "tls.cert.key=pass tls.cert.sigalg=pass tls.cert.trust=pass tls.cert.lifetime=fail tls.cert.must_staple=pass",
+        "tls.cert.key=pass tls.cert.sigalg=pass tls.cert.trust=pass tls.cert.lifetime=fail "
+        "tls.cert.must_staple=pass tls.cert.shared_key=pass",
     ),
     "cert.nul_in_name": Row(
         "",

@@ -31,10 +31,13 @@ from posture.net import resolver as resolver_module
 from posture.net.broker import Broker
 from posture.net.governor import Governor
 from posture.net.resolver import RunResolver
+from posture.plan import FOLLOWS
 from posture.policy import load_policy
 from posture.probes import PROBES
 from posture.probes.matrix import SWEEP_PORTS
 from posture.range.listening import TcpPort
+from posture.scan.following import follow_up
+from posture.scan.shelf import Shelf
 from posture.scope import Scope
 from posture.task import Task
 from tests.lab import hostile_certificates as certificates
@@ -165,9 +168,12 @@ async def _meet(place: _Place) -> Met:
     try:
         async for task, answer in run(tasks, probes, broker, asset_deadline=ASSET_SECONDS):
             answers[task.probe, task.subject] = answer
+        following = list(_following(place, answers))
+        async for task, answer in run(following, probes, broker, asset_deadline=ASSET_SECONDS):
+            answers[task.probe, task.subject] = answer
     finally:
         await resolver.aclose()
-    assert len(answers) == len(tasks)
+    assert len(answers) == len(tasks) + len(following)
     return Met(answers, _judged(place, answers), place.address)
 
 
@@ -224,6 +230,17 @@ def _tasks(place: _Place) -> Iterable[Task]:
     else:
         ports = {"ports": sorted(SWEEP_PORTS), "again_after": 0.0, "banner_seconds": 0.5}
         yield _of(base, "ports", place.address, None, ports)
+
+
+def _following(place: _Place, answers: Mapping[Question, Answer]) -> Iterable[Task]:
+    """What a run asks once certificates have been seen."""
+    base = Task("lab", place.host, "host", "", "tls", ProbeClass.CLIENT, "", place.host, "lab")
+    secure = endpoint(place.address, 443)
+    waiting = [
+        _of(base, probe, subject, None, {FOLLOWS: "tls"}) for probe, subject in (("crl", secure), ("key_use", ""))
+    ]
+    seen = {(base.key, *question): answer for question, answer in answers.items()}
+    return follow_up(waiting, seen, {base.key: "lab"}, Shelf(), _now()).tasks
 
 
 def _of(base: Task, probe: str, subject: str, port: int | None, params: Mapping[str, Any]) -> Task:

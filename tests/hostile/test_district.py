@@ -92,7 +92,8 @@ def test_good_servers_are_seen_as_if_they_were_alone(scanned: Scanned) -> None:
         return [
             {key: value for key, value in row.items() if key not in _TIMES}
             for row in rows
-            if row["asset"].startswith("good")
+            # Hostile servers and good ones have one key here: of whom it is shared with, the company decides.
+            if row["asset"].startswith("good") and row["control"] != "tls.cert.shared_key"
         ]
 
     alone = at_good(scanned.alone)

@@ -18,11 +18,12 @@ import pytest
 from posture.door import Reply
 from posture.errors import UsageError
 from posture.model import Absent, AbsentCause, NotSeen, Reason, Unobserved
-from posture.plan import Plan, Selection, make_plan
+from posture.plan import FOLLOWS, Plan, Selection, make_plan
 from posture.policy import load_policy
 from posture.reporters.cells import json_default
 from posture.schemas import schema
 from posture.scope import Scope
+from posture.task import Task
 from tests.inventory.documents import AT, GOOD, load
 from tests.net.desk import Names
 
@@ -81,6 +82,11 @@ def valid(plan: Plan) -> Plan:
     return plan
 
 
+def sent(plan: Plan) -> list[Task]:
+    """The tasks that send something by themselves, which those that follow others' answers do not."""
+    return [task for task in plan.tasks if FOLLOWS not in task.params]
+
+
 # ---- tasks
 
 
@@ -95,8 +101,10 @@ def test_a_host_is_asked_on_its_declared_ports_and_swept(tmp_path: Path) -> None
         ("http", 443),
         ("securitytxt", 443),
         ("ports", None),
+        ("crl", None),
+        ("key_use", None),
     }
-    assert {task.addresses for task in plan.tasks} == {(OWN,)}
+    assert {task.addresses for task in sent(plan)} == {(OWN,)}
     assert rows(plan, "ministry", "asset", "authorisation") == {("finance", WWW, "lc-2026-001")}
     assert (plan.refusals, plan.settled, plan.notes) == ((), (), ())
 
@@ -114,7 +122,7 @@ def test_a_pinned_address_is_not_resolved(tmp_path: Path) -> None:
     names = Names({WWW: (ELSEWHERE,)})
     plan = planned(tmp_path, text_of(host(addresses=[OWN])), names)
 
-    assert {task.addresses for task in plan.tasks} == {(OWN,)}
+    assert {task.addresses for task in sent(plan)} == {(OWN,)}
     assert names.asked == []
 
 
@@ -128,8 +136,8 @@ def test_a_name_is_resolved_once(tmp_path: Path) -> None:
 def test_an_address_is_swept_and_its_tls_ports_are_asked(tmp_path: Path) -> None:
     plan = valid(planned(tmp_path, text_of(host(OWN, ports=[443, 8443, 25])), {}))
 
-    assert {(task.kind, task.name, task.addresses) for task in plan.tasks} == {("address", OWN, (OWN,))}
-    assert {(task.probe, task.port, task.params.get("starttls")) for task in plan.tasks} == {
+    assert {(task.kind, task.name, task.addresses) for task in sent(plan)} == {("address", OWN, (OWN,))}
+    assert {(task.probe, task.port, task.params.get("starttls")) for task in sent(plan)} == {
         ("tls", 443, None),
         ("tls_legacy", 443, None),
         ("tls", 8443, None),
@@ -161,7 +169,7 @@ def test_no_declared_port_means_nothing_to_judge_but_a_sweep(tmp_path: Path) -> 
     plan = valid(planned(tmp_path, text_of(host(ports=[])), {WWW: (OWN,)}))
 
     assert {task.probe for task in plan.tasks} == {"ports"}
-    assert set(settled(plan)) == {"tls", "tls_legacy", "http", "securitytxt"}
+    assert set(settled(plan)) == {"tls", "tls_legacy", "crl", "key_use", "http", "securitytxt"}
     assert {answer.cause for answer in settled(plan).values()} == {AbsentCause.NOT_DECLARED}
 
 
@@ -242,7 +250,7 @@ def test_a_port_that_is_not_granted_is_refused(tmp_path: Path) -> None:
     assert {(refusal.port, refusal.code) for refusal in plan.refusals} == {(80, "E-SCOPE-024"), (None, "E-SCOPE-024")}
     assert any("ports of the matrix are not granted here: 21, 22," in refusal.text for refusal in plan.refusals)
     assert sweep.params["ports"] == [443]
-    assert {task.port for task in plan.tasks if task.probe != "ports"} == {443}
+    assert {task.port for task in sent(plan) if task.probe != "ports"} == {443}
 
 
 def test_one_refusal_stands_for_a_whole_sweep(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posture.checks.tls import x509
-from posture.checks.tls.x509 import Malformed
+from posture.facts.parse_x509 import Malformed, certificate
 from posture.model import NotSeen
 from posture.net.resolver import parse_message
 from posture.net.tls import trust_store, verifies
@@ -123,12 +123,12 @@ AT = datetime(2026, 6, 1, tzinfo=UTC)
 def read_everything(der: bytes) -> None:
     """All that rules ask of a certificate."""
     try:
-        certificate = x509.certificate(der)
-        x509.name_of(certificate)
-        x509.issuer_of(certificate)
+        read = certificate(der)
+        x509.name_of(read)
+        x509.issuer_of(read)
         x509.path(x509.readable((der, MIDDLE.der)))
         x509.trust((der, MIDDLE.der), ROOTS, AT)
-        found = x509.names(certificate)
+        found = x509.names(read)
     except Malformed:
         return
     x509.matches(found, "www.gov.example")

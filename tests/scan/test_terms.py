@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import subprocess
 import sys
@@ -10,16 +11,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 
+from posture.checks import Reference
+from posture.checks.tls.x509 import root_certificates
 from posture.config import Config
 from posture.errors import NothingToScan
 from posture.inventory import load_inventory
 from posture.model import ProbeClass, Reason
+from posture.net import tls
 from posture.net.decisions import Decider
 from posture.net.resolver import RunResolver
 from posture.plan import Plan, Selection
 from posture.scan import Terms, prepare
+from posture.scan.terms import trust_store
 from posture.scope import Grant, Refusal
 
 ROOT = Path(__file__).parents[2]
@@ -162,3 +168,29 @@ def test_the_plan_shows_what_a_placeholder_contact_refuses(tmp_path: Path) -> No
     assert plan.tasks == ()
     refused = {refusal.code for refusal in plan.refusals if refusal.probe_class is ProbeClass.CLIENT}
     assert refused == {"E-SCOPE-005"}
+
+
+# ---- the trust store
+
+
+def test_the_store_says_which_it_is_and_of_when(tmp_path: Path) -> None:
+    public = trust_store(None)
+    assert public.roots.startswith(f"# certifi {certifi.__version__}\n".encode())
+    assert public.roots_digest == f"sha256:{hashlib.sha256(public.roots).hexdigest()}"
+    assert public.store == f"certifi {certifi.__version__}, {public.roots_digest[:19]}"
+    assert not public.private_roots
+
+    own = tmp_path / "own\n\u00e9.pem"
+    own.write_bytes(Path(certifi.where()).read_bytes())
+    of_ours = trust_store(own)
+    assert of_ours.private_roots
+    assert of_ours.store == f"own??.pem, {of_ours.roots_digest[:19]}"
+    assert len(root_certificates(of_ours.roots)) == len(root_certificates(own.read_bytes())) > 50
+    assert tls.trust_store(of_ours.roots)
+
+
+def test_a_store_recorded_before_it_had_a_name_is_known_by_its_digest() -> None:
+    assert (
+        Reference(b"\n# Issuer: CN=Example\n-----BEGIN", "sha256:0123456789abcdef0123").store == "sha256:0123456789ab"
+    )
+    assert Reference().store == ""

@@ -80,8 +80,10 @@ def test_the_drift_is_the_planted_change(scans: list[Scan]) -> None:
 def test_only_what_changed_is_looked_at_twice(scans: list[Scan]) -> None:
     first, second = scans
 
-    assert len(first.watch.asked) == 1
-    assert {(key.name, probe) for key, probe, _ in second.watch.asked[1]} == {
+    at_once, following = first.watch.asked
+    assert {probe for _, probe, _ in following} == {"crl"}
+    assert not {probe for _, probe, _ in at_once} & {"crl"}
+    assert {(key.name, probe) for key, probe, _ in second.watch.asked[2]} == {
         ("portal.finance.gov.example", "ports"),
         ("records.health.gov.example", "ports"),
     }

@@ -50,7 +50,8 @@ class Declared:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Dated tables by digest that judging leans on. ``roots`` is the trust store as PEM bytes.
+    """Dated tables by digest that judging leans on. ``roots`` is the trust store as PEM bytes; a first line ``# NAME`` says
+    which store it is, and of which date.
 
     ``private_roots``: the store came from --ca-file, so its roots count as public ones.
     """
@@ -58,6 +59,13 @@ class Reference:
     roots: bytes = b""
     roots_digest: str = ""
     private_roots: bool = False
+
+    @property
+    def store(self) -> str:
+        """The trust store as findings show it: its name, where it is known, and the beginning of its digest."""
+        first = self.roots[:200].partition(b"\n")[0]
+        name = first[2:].decode("ascii", "replace") if first.startswith(b"# ") else ""
+        return ", ".join(part for part in (name, self.roots_digest[:19]) if part)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ One facts type per probe. FACTS maps the stable type name (in the database and i
 from __future__ import annotations
 
 from posture.facts.base import Facts, decode, digest, encode
+from posture.facts.certificate import CrlFacts, KeyUseFacts
 from posture.facts.dns import (
     AxfrFacts,
     CaaFacts,
@@ -26,6 +27,8 @@ FACTS: dict[str, type[Facts]] = {
     for facts in (
         TlsFacts,
         TlsLegacyFacts,
+        CrlFacts,
+        KeyUseFacts,
         HttpFacts,
         SecurityTxtFacts,
         DelegationFacts,
@@ -45,11 +48,13 @@ __all__ = [
     "FACTS",
     "AxfrFacts",
     "CaaFacts",
+    "CrlFacts",
     "DelegationFacts",
     "DmarcFacts",
     "DnssecFacts",
     "Facts",
     "HttpFacts",
+    "KeyUseFacts",
     "MxFacts",
     "NameserverFacts",
     "PortsFacts",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from posture.facts.http import Hop
@@ -75,8 +76,17 @@ def lost(ended: str, why: str) -> Reason | None:
     return Reason.MALFORMED  # a loop, or no end
 
 
-def hsts_max_age(value: str) -> int | None:
-    """``max-age`` in seconds of one Strict-Transport-Security value; None when a browser ignores it (RFC 6797 6.1)."""
+@dataclass(frozen=True, slots=True)
+class Hsts:
+    """One Strict-Transport-Security value: ``max_age`` in seconds, and the directives that are flags."""
+
+    max_age: int
+    include_subdomains: bool = False
+    preload: bool = False
+
+
+def parse_hsts(value: str) -> Hsts | None:
+    """A Strict-Transport-Security value; None when a browser ignores it (RFC 6797 section 6.1)."""
     directives: dict[str, str | None] = {}
     position = 0
     while position <= len(value):
@@ -92,8 +102,15 @@ def hsts_max_age(value: str) -> int | None:
             return None
         position += 1
     seconds = (directives.get("max-age") or "").strip('"')
-    flag = directives.get("includesubdomains")
-    return int(seconds[:12]) if seconds.isascii() and seconds.isdigit() and flag is None else None
+    if not (seconds.isascii() and seconds.isdigit()) or directives.get("includesubdomains") is not None:
+        return None
+    return Hsts(int(seconds[:12]), "includesubdomains" in directives, "preload" in directives)
+
+
+def hsts_max_age(value: str) -> int | None:
+    """``max-age`` in seconds of one Strict-Transport-Security value; None when a browser ignores it."""
+    found = parse_hsts(value)
+    return None if found is None else found.max_age
 
 
 def nosniff(values: Iterable[str]) -> bool:

@@ -105,8 +105,9 @@ class TlsFacts(Facts):
     ``name`` is the server name asked for (SNI); ``starttls`` the protocol spoken before TLS, or "".
     ``traits`` are sorted by name; one that is missing was not recorded (facts of version 1 have none). ``groups`` are the
     names of all groups that the server was seen to choose, ``finite_fields`` its finite-field parameters, both sorted.
-    ``staple`` is the OCSP response that came with a certificate that demands one (RFC 7633), ``timestamps`` the list of SCTs
-    of the handshake, as sent; b"" when there was none. Other staples are not kept: they change from day to day.
+    ``staple`` is the OCSP response that came along, ``timestamps`` the list of SCTs of the handshake, as sent; b"" when there
+    was none. A staple that says "good", then and well signed, changes from day to day: unless the certificate demands one
+    (RFC 7633) it is not kept, and the trait ``staple`` has seen ("good",).
     ``unnamed`` is None in facts of versions 1 and 2, which did not ask.
     """
 

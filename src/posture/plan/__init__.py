@@ -18,6 +18,7 @@ from posture.inventory.records import Asset, Inventory
 from posture.model import AssetKey, Reason, Unobserved
 from posture.net.decisions import Decider
 from posture.plan.asset import AssetPlanner, Terms
+from posture.plan.following import FOLLOWS, OF_ASSETS
 from posture.plan.selection import Selection, check_selection
 from posture.plan.settled import Refused, Settled
 from posture.policy import Policy
@@ -27,7 +28,7 @@ from posture.task import Task
 
 SPECIAL = "E-SCOPE-021"  # the refusal that means "a special-purpose address"
 
-__all__ = ["Plan", "Refused", "Selection", "Settled", "make_plan"]
+__all__ = ["FOLLOWS", "Plan", "Refused", "Selection", "Settled", "make_plan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Plan:
         """``posture-plan/1``: one row per task and address."""
         return {
             "schema": "posture-plan/1",
-            "tasks": _distinct(row for task in self.tasks for row in _task_rows(task)),
+            "tasks": _distinct(row for task in self.tasks if FOLLOWS not in task.params for row in _task_rows(task)),
             "refusals": _distinct(
                 {
                     "asset": refusal.asset,
@@ -112,7 +113,10 @@ async def make_plan(
     """
     check_selection(selection, inventory, policy)
     controls = selection.chosen_controls(policy)
-    shared = Terms(inventory, scope, resolver, _check_of_probes(controls), selection.classes, at)
+    checks = _check_of_probes(controls)
+    if selection.ministries or selection.assets:
+        checks.pop(OF_ASSETS, None)  # a run of some assets has not seen who else uses their keys
+    shared = Terms(inventory, scope, resolver, checks, selection.classes, at)
     assets = tuple(asset for asset in inventory.assets if selection.wants(asset))
     planners = [AssetPlanner(shared, asset) for asset in assets]
     await asyncio.gather(*(planner.plan() for planner in planners))

@@ -21,6 +21,7 @@ from posture.model import (
     endpoint,
 )
 from posture.net.decisions import Decider
+from posture.plan.following import following
 from posture.plan.settled import Refused, Settled
 from posture.probes import PROBES
 from posture.probes.base import Resolver
@@ -42,7 +43,7 @@ STARTTLS_PORTS: Mapping[int, str] = {
     5269: "xmpp-server",
     5432: "postgres",
 }
-ENDPOINT_PROBES = ("tls", "tls_legacy", "http", "securitytxt")
+ENDPOINT_PROBES = ("tls", "tls_legacy", "crl", "key_use", "http", "securitytxt")
 ZONE_PROBES = ("delegation", "dnssec", "caa", "mx", "spf", "dmarc")
 PORTS_SHOWN = 10
 OUTSIDE = "E-SCOPE-020"  # the refusal that means "hosted elsewhere"
@@ -188,6 +189,9 @@ class AssetPlanner:
         for address in addresses:
             self._endpoints(address)
             self._sweep(address)
+        tasks, settled = following(self.tasks, self.settled, self.terms.check_of)
+        self.tasks += tasks
+        self.settled += settled
 
     async def _addresses(self) -> tuple[str, ...]:
         if self.asset.kind == "address":

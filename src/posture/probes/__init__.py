@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from posture.probes import caa, delegation, dmarc, dnssec, http, mx, nameserver, ports, securitytxt, smtp, spf, tls
+from posture.probes import (
+    caa,
+    crl,
+    delegation,
+    dmarc,
+    dnssec,
+    http,
+    key_use,
+    mx,
+    nameserver,
+    ports,
+    securitytxt,
+    smtp,
+    spf,
+    tls,
+)
 from posture.probes.base import Probe
 
 PROBES: tuple[Probe, ...] = (
@@ -15,6 +30,8 @@ PROBES: tuple[Probe, ...] = (
     *dmarc.PROBES,
     *smtp.PROBES,
     *tls.PROBES,
+    crl.PROBE,
+    key_use.PROBE,
     http.PROBE,
     securitytxt.PROBE,
     ports.PROBE,

@@ -22,13 +22,14 @@ from posture.net.governor import Governor
 from posture.net.guard import guarding
 from posture.net.resolver import RunResolver
 from posture.net.selftest import SelfTest, selftest
-from posture.plan import Plan
+from posture.plan import FOLLOWS, Plan
 from posture.probes import PROBES
 from posture.report import Row
 from posture.scan.agreed import agreed
 from posture.scan.beginning import entries_of, open_run, start_of, why_nothing
 from posture.scan.canaries import Lookout, Trials
 from posture.scan.ended import Ended
+from posture.scan.following import follow_up
 from posture.scan.interruption import Interruption, interruptible, unless
 from posture.scan.stopping import is_stopped, must_not_be_stopped, watched, what_was_stopped
 from posture.scan.terms import Terms
@@ -157,10 +158,16 @@ class _Running:
         tasks = self._set_aside(seen, done)
         with ContactLedger(self.store) as contacts:
             broker = self._broker(contacts)
-            await self._ask([task for task in tasks if (task.key, task.probe, task.subject) not in done], broker)
+            at_once = [task for task in tasks if FOLLOWS not in task.params]
+            await self._ask([task for task in at_once if (task.key, task.probe, task.subject) not in done], broker)
             if not self.stop.event.is_set():
                 self._believe_port_25()
-                await self._look_again(known, tasks, broker)
+            # An order to stop everything is the answer to these, too.
+            following = self._follow_up(tasks) if self.stop.order or not self.stop.event.is_set() else ()
+            if left := [task for task in following if (task.key, task.probe, task.subject) not in done]:
+                await self._ask(left, broker)
+            if not self.stop.event.is_set():
+                await self._look_again(known, [*at_once, *following], broker)
         if self.stop.order:
             return self._close_stopped(seen.notes)
         return self._interrupted(seen.notes) if self.stop.event.is_set() else self._close(seen.notes)
@@ -239,6 +246,14 @@ class _Running:
     def _record(self, task: Task, answer: Answer) -> None:
         self.run.record(task, answer)
         self.answered[task.key, task.probe, task.subject] = answer
+
+    def _follow_up(self, tasks: Sequence[Task]) -> tuple[Task, ...]:
+        """The tasks that wait for the answers to others; those that are pointless by now are settled."""
+        ministries = {asset.key: asset.ministry for asset in self.terms.inventory.assets}
+        following = follow_up(tasks, self.answered, ministries, self.terms.shelf, self.clock())
+        for task, answer in following.settled:
+            self._record(task, answer)
+        return following.tasks
 
     def _believe_port_25(self) -> None:
         """When no mail exchanger at all let us in, it is our own line that blocks port 25."""

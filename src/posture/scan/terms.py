@@ -31,6 +31,7 @@ from posture.plan import Plan, Selection, make_plan
 from posture.plan.selection import check_selection
 from posture.policy import DEFAULT, Policy
 from posture.scan.authority import authorities_of, barred_by, remarks
+from posture.scan.shelf import Shelf, read_shelf
 from posture.scope import Grant, Refusal, Scope
 from posture.signatures import Authority
 from posture.stop import OrdersNow, StopFile, no_orders
@@ -41,7 +42,8 @@ class Terms:
     """The terms of one run. ``reference`` holds the trust store that this run judges by.
 
     ``authorities``: every authorisation as signed; ``barred``: those that grant nothing, by id, with the refusal;
-    ``exemptions``: all of the operator's file; ``orders``: what the kill switch says now.
+    ``exemptions``: all of the operator's file; ``orders``: what the kill switch says now;
+    ``shelf``: the operator's own revocation lists.
     """
 
     config: Config
@@ -55,6 +57,7 @@ class Terms:
     barred: Mapping[str, Refusal] = field(default_factory=dict)
     exemptions: tuple[Exemption, ...] = ()
     orders: OrdersNow = no_orders
+    shelf: Shelf = field(default_factory=Shelf)
 
     @property
     def user_agent(self) -> str:
@@ -96,8 +99,8 @@ class Terms:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What whoever starts the run should know of its authorisations."""
-        return remarks(self.authorities, self.barred)
+        """What whoever starts the run should know of its authorisations, and of files that were left aside."""
+        return (*remarks(self.authorities, self.barred), *self.shelf.remarks)
 
     def ending(self, at: datetime) -> tuple[str, ...]:
         """The exemptions that have ended, or are about to, in sentences."""
@@ -169,25 +172,33 @@ def prepare(config: Config, inventory: Inventory, selection: Selection, *, lab: 
         barred=barred,
         exemptions=exemptions_now(config) or (),
         orders=orders,
+        shelf=read_shelf(config.crls, config.weak_keys),
     )
 
 
 def trust_store(ca_file: Path | None) -> Reference:
-    """The public roots, or those of --ca-file in their place.
+    """The public roots, or those of --ca-file in their place, with a line before them that says which and of when.
 
     Raises:
         ConfigurationError: the file cannot be read or holds no certificate.
     """
     path = ca_file or Path(certifi.where())
     try:
-        roots = path.read_bytes()
+        found = path.read_bytes()
     except OSError as fault:
         raise ConfigurationError(
             f"{path}: {fault.strerror}. --ca-file needs a PEM file of root certificates."
         ) from fault
-    if b"-----BEGIN CERTIFICATE-----" not in roots:
+    if b"-----BEGIN CERTIFICATE-----" not in found:
         raise ConfigurationError(f"{path} holds no PEM certificate. --ca-file needs a PEM file of root certificates.")
-    return Reference(roots, hashlib.sha256(roots).hexdigest(), private_roots=ca_file is not None)
+    # The date of certifi is its version; of a file of the operator's the digest alone tells.
+    name = f"certifi {certifi.__version__}" if ca_file is None else _ascii(path.name)
+    roots = f"# {name}\n".encode("ascii") + found
+    return Reference(roots, f"sha256:{hashlib.sha256(roots).hexdigest()}", private_roots=ca_file is not None)
+
+
+def _ascii(text: str) -> str:
+    return "".join(c if c.isascii() and c.isprintable() else "?" for c in text[:80])
 
 
 def declared(asset: Asset) -> Declared:

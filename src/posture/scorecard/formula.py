@@ -113,15 +113,20 @@ _SEEN: Mapping[int, Mapping[_Bound, int | None]] = {halves: dict.fromkeys(_Bound
 _UNSEEN: Mapping[_Bound, int | None] = {_Bound.MEASURED: None, _Bound.LOW: 0, _Bound.HIGH: 2}
 
 
+# Controls whose evidence lies with somebody else, whoever the machine belongs to.
+_KEPT_ELSEWHERE = frozenset({"tls.cert.revocation"})
+
+
 def _is_scored(control: Weighed) -> bool:
     return control.severity is not Severity.INFO and control.family in PILLARS
 
 
 def _applies(standing: Standing) -> bool:
-    """A provider's machine that we may not look at is not the ministry's unknown."""
+    """A provider's machine that we may not look at is not the ministry's unknown, and neither is an authority's list."""
     if standing.outcome in (Outcome.NOT_APPLICABLE, Outcome.INFO):
         return False
-    return not (standing.reason is Reason.OUT_OF_SCOPE and standing.mends == "provider")
+    elsewhere = standing.mends == "provider" or standing.control in _KEPT_ELSEWHERE
+    return not (standing.reason is Reason.OUT_OF_SCOPE and elsewhere)
 
 
 def _without_doubles(standings: Sequence[Standing]) -> Iterator[Standing]:

@@ -224,6 +224,25 @@ def test_the_schedule_is_dated_by_the_day_of_issue(issued: datetime, days: int, 
     assert judge("tls.cert.lifetime", chain(living(days, issued), MIDDLE), at=issued + DAY).tag == tag
 
 
+@pytest.mark.parametrize(
+    ("issued", "seconds", "tag"),
+    [
+        (on(2026, 3, 15) - SECOND, 398 * 86_400, "LIFETIME_OVER_NEXT"),
+        (on(2026, 3, 15) - SECOND, 398 * 86_400 + 1, "LIFETIME_OVER"),
+        (on(2026, 3, 15), 200 * 86_400, "LIFETIME_OVER_NEXT"),
+        (on(2026, 3, 15), 200 * 86_400 + 1, "LIFETIME_OVER"),
+        (on(2029, 3, 15), 46 * 86_400, "LIFETIME_FITS"),
+        (on(2029, 3, 15), 46 * 86_400 + 1, "LIFETIME_AT_LIMIT"),
+        (on(2029, 3, 15), 47 * 86_400, "LIFETIME_AT_LIMIT"),
+        (on(2029, 3, 15), 47 * 86_400 + 1, "LIFETIME_OVER"),
+    ],
+)
+def test_the_limit_is_exact_to_the_second_both_ends_included(issued: datetime, seconds: int, tag: str) -> None:
+    """BR 6.3.2: notBefore to notAfter, inclusive; a day is 86400 seconds and any part of one counts."""
+    seen = chain(leaf(start=issued, end=issued + timedelta(seconds=seconds - 1)), MIDDLE)
+    assert judge("tls.cert.lifetime", seen, at=issued + DAY).tag == tag
+
+
 def test_good_until_is_the_day_on_which_the_limit_changes() -> None:
     seen = chain(living(90, on(2027, 3, 1)), MIDDLE)
     verdict = judge("tls.cert.lifetime", seen, at=on(2027, 3, 14))

@@ -1,4 +1,4 @@
-"""Staples: read in clear and in a whole handshake, kept where the certificate demands one."""
+"""Staples: read in clear and in a whole handshake, kept where they say more than good or the certificate demands one."""
 
 from __future__ import annotations
 
@@ -56,16 +56,17 @@ def test_a_missing_staple_is_a_refusal(tmp_path: Path) -> None:
     assert facts.staple == b""
 
 
-def test_a_staple_that_nobody_demands_is_not_kept(tmp_path: Path) -> None:
-    """It changes from day to day, and facts about the same thing are to be the same."""
+@pytest.mark.parametrize("good", [True, False])
+def test_a_good_staple_that_nobody_demands_is_not_kept_and_any_other_is(good: bool, tmp_path: Path) -> None:
+    """A good one changes from day to day, and facts about the same thing are to be the same."""
     now = datetime.now(UTC)
     authority = issue("Example CA", ca=True, start=now - timedelta(days=9), end=now + timedelta(days=9))
     made = issue(NAME, authority, names=(NAME,), start=now, end=now + timedelta(days=8))
     chain, key = made.write(tmp_path, authority)
     staple = tmp_path / "staple.der"
-    staple.write_bytes(_response(made, authority, now))
+    staple.write_bytes(_response(made, authority, now if good else now - timedelta(days=4)))
     with nginx(tmp_path, chain, key, f"ssl_stapling on; ssl_stapling_file {staple};") as place:
         facts, _, _ = ask(place)
 
-    assert told(facts, STAPLE)[0] == "accepted"
-    assert facts.staple == b""
+    assert told(facts, STAPLE) == ("accepted", ("good",) if good else ())
+    assert facts.staple == (b"" if good else staple.read_bytes())

@@ -7,60 +7,27 @@ Costs are bounded whatever a server sends: chains are capped when recorded, sign
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from ipaddress import ip_address
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import crypto
 
+from posture.facts.parse_x509 import UNREADABLE, Malformed, certificate, issued, issuer_name, subject_name
+
 _MAX_SIGNATURE_CHECKS = 64
-# What reading a certificate of anybody's may end with, as tested byte by byte.
-UNREADABLE = (
-    ValueError,
-    TypeError,
-    KeyError,  # a kind of string that does not exist
-    OverflowError,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)
+_PATHS_KEPT = 1024
+_SECOND = timedelta(seconds=1)
+_LATEST = datetime.max.replace(microsecond=0, tzinfo=UTC)  # no second after it
 # X509_V_ERR_*: a certificate is not yet, or no longer, valid.
 _DATES = frozenset({9, 10})
 _SELF_SIGNED = frozenset({18, 19})
-
-
-class Malformed(ValueError):
-    """The bytes are not a certificate, or a part of it cannot be read."""
-
-
-@lru_cache(maxsize=64)  # the rules of one asset read the same few again and again
-def certificate(der: bytes) -> x509.Certificate:
-    """Raises Malformed."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # oddities of foreign certificates are findings, not warnings
-            read = x509.load_der_x509_certificate(der)
-            # Names and dates are read late; a certificate whose own cannot be read is of no use to anybody.
-            _ = read.subject, read.issuer, read.not_valid_before_utc, read.not_valid_after_utc
-            _no_doubles(read)
-            return read
-    except UNREADABLE as fault:
-        raise Malformed(str(fault)) from fault
-
-
-def _no_doubles(cert: x509.Certificate) -> None:
-    """Raises x509.DuplicateExtension: RFC 5280 section 4.2 forbids it, and OpenSSL then finds no issuer."""
-    try:
-        _ = cert.extensions
-    except x509.DuplicateExtension:
-        raise
-    except UNREADABLE:
-        return  # an odd extension is the business of whoever needs it
 
 
 def readable(chain: Sequence[bytes]) -> list[x509.Certificate]:
@@ -80,18 +47,7 @@ def readable(chain: Sequence[bytes]) -> list[x509.Certificate]:
 
 def self_issued(cert: x509.Certificate) -> bool:
     """Whether issuer and subject are the same name, as in a root."""
-    return cert.issuer.public_bytes() == cert.subject.public_bytes()
-
-
-def issued(issuer: x509.Certificate, cert: x509.Certificate) -> bool:
-    """Whether ``issuer``'s name and key fit ``cert``."""
-    if issuer.subject.public_bytes() != cert.issuer.public_bytes():
-        return False
-    try:
-        cert.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
-        return False
-    return True
+    return issuer_name(cert) == subject_name(cert)
 
 
 def path(chain: Sequence[x509.Certificate]) -> tuple[int, ...]:
@@ -106,7 +62,7 @@ def _path(chain: tuple[x509.Certificate, ...]) -> tuple[int, ...]:
     while not self_issued(chain[walked[-1]]):
         last = chain[walked[-1]]
         for index, candidate in enumerate(chain):
-            same_name = candidate.subject.public_bytes() == last.issuer.public_bytes()
+            same_name = subject_name(candidate) == issuer_name(last)
             if index in walked or not same_name or checks == _MAX_SIGNATURE_CHECKS:
                 continue
             checks += 1
@@ -133,14 +89,50 @@ class Trust:
 def trust(chain: Sequence[bytes], roots: bytes, at: datetime) -> Trust:
     """Whether a path from the leaf to one of ``roots`` (PEM) exists at a time.
 
-    The leaf's own dates are another control's matter: the time is moved into its validity.
+    The leaf's own dates are another control's matter: the time is moved into its validity. Between two dates of the
+    issuers the answer is the same, so that it is worked out once for the time between.
 
     Raises:
         Malformed: the leaf cannot be read.
     """
+    sent = tuple(chain)
+    leaf = certificate(sent[0])
+    moment = max(min(at, leaf.not_valid_after_utc - timedelta(seconds=1)), leaf.not_valid_before_utc)
+    turns = edges(sent, roots)
+    place = bisect_right(turns, moment)
+    return _trust(sent, roots, max(turns[place - 1], leaf.not_valid_before_utc) if place else leaf.not_valid_before_utc)
+
+
+def trust_until(chain: Sequence[bytes], roots: bytes, at: datetime) -> datetime | None:
+    """The first time after ``at`` when :func:`trust` finds otherwise, because an issuer's validity begins or ends.
+
+    Raises:
+        Malformed: the leaf cannot be read.
+    """
+    now = trust(chain, roots, at)
+    return next((edge for edge in edges(tuple(chain), roots) if edge > at and trust(chain, roots, edge) != now), None)
+
+
+@lru_cache(maxsize=_PATHS_KEPT)
+def edges(chain: tuple[bytes, ...], roots: bytes) -> tuple[datetime, ...]:
+    """When the answer about a path may turn: the ends of its possible issuers' validity, and a second after each."""
+    certs = readable(chain)
+    dated = [(cert.not_valid_before_utc, cert.not_valid_after_utc) for cert in certs[1:]]
+    wanted = {_openssl(cert).get_issuer().hash() for cert in certs}
+    by_subject, seen = _roots_by_subject(roots), set[int]()
+    while wanted:  # an issuer may itself have one in the store
+        seen |= wanted
+        found = [root for subject in wanted for root in by_subject.get(subject, ())]
+        dated += [(root.begins, root.ends) for root in found]
+        wanted = {root.issuer for root in found} - seen
+    moments = {moment for both in dated for moment in both}
+    return tuple(sorted(moments | {moment + _SECOND for moment in moments if moment < _LATEST}))
+
+
+@lru_cache(maxsize=_PATHS_KEPT)
+def _trust(chain: tuple[bytes, ...], roots: bytes, moment: datetime) -> Trust:
     readable_chain = readable(chain)
     leaf = readable_chain[0]
-    moment = max(min(at, leaf.not_valid_after_utc - timedelta(seconds=1)), leaf.not_valid_before_utc)
     # OpenSSL takes the first issuer of the right name and never turns back, so those whose signatures fit go first.
     walked = path(readable_chain)
     others = [
@@ -178,6 +170,33 @@ def _roots(pem: bytes) -> tuple[crypto.X509, ...]:
         return tuple(_openssl(root) for root in x509.load_pem_x509_certificates(pem)) if pem.strip() else ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Root:
+    """One certificate of a trust store; ``issuer``: OpenSSL's hash of the name, which does not mind how it is written."""
+
+    issuer: int
+    begins: datetime
+    ends: datetime
+
+
+@lru_cache(maxsize=4)
+def _roots_by_subject(pem: bytes) -> Mapping[int, Sequence[_Root]]:
+    found: dict[int, list[_Root]] = defaultdict(list)
+    for root in _roots(pem):
+        dated = root.to_cryptography()
+        one = _Root(root.get_issuer().hash(), dated.not_valid_before_utc, dated.not_valid_after_utc)
+        found[root.subject_name_hash()].append(one)
+    return found
+
+
+@lru_cache(maxsize=4)
+def root_certificates(pem: bytes) -> tuple[x509.Certificate, ...]:
+    """The roots of a store in PEM."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an old root's serial number
+        return tuple(root.to_cryptography() for root in _roots(pem))
+
+
 @lru_cache(maxsize=4)
 def root_prints(pem: bytes) -> frozenset[bytes]:
     """The roots' DER, to recognise one that a server sends."""
@@ -203,7 +222,7 @@ def _for_servers(leaf: x509.Certificate) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """subjectAltName: DNS names (lower case) and addresses. The common name does not count (RFC 9525 section 2)."""
+    """subjectAltName: DNS names (ASCII, lower case) and addresses. The common name does not count (RFC 9525 section 2)."""
 
     dns: tuple[str, ...]
     addresses: tuple[str, ...]
@@ -218,20 +237,28 @@ def names(cert: x509.Certificate) -> Names:
     except UNREADABLE as fault:
         raise Malformed(str(fault)) from fault
     return Names(
-        tuple(name.lower() for name in value.get_values_for_type(x509.DNSName)),
+        # What is not ASCII is no name of the DNS, and must not become one by lower case (RFC 9525 section 7.2).
+        tuple(name.lower() for name in value.get_values_for_type(x509.DNSName) if name.isascii()),
         tuple(str(address) for address in value.get_values_for_type(x509.IPAddress)),
     )
 
 
 def matches(found: Names, name: str) -> bool:
-    """RFC 9525 section 6.3: whole labels, a wildcard stands for one whole left-most label; addresses only as addresses."""
+    """RFC 9525 section 6: whole labels, a wildcard stands for one whole left-most label; addresses only as addresses.
+
+    Args:
+        name: an A-label name, with or without the dot of the root, or an address. A wildcard right below a top-level
+            domain stands for nothing, as browsers have it.
+    """
     try:
         return str(ip_address(name)) in found.addresses
     except ValueError:
         pass
-    wanted = name.lower().rstrip(".")
-    _, _, parent = wanted.partition(".")
-    return wanted in found.dns or bool("." in parent and f"*.{parent}" in found.dns)
+    wanted = name.lower().removesuffix(".")
+    if not wanted or "*" in wanted or not name.isascii():
+        return False
+    label, _, parent = wanted.partition(".")
+    return wanted in found.dns or bool(label and "." in parent and f"*.{parent}" in found.dns)
 
 
 def timestamp_logs(cert: x509.Certificate, handshake: bytes) -> frozenset[bytes]:
@@ -265,16 +292,24 @@ def _listed_logs(coded: bytes) -> set[bytes]:
 
 def name_of(cert: x509.Certificate) -> str:
     """A short name of the subject to show: common name, else organisation, else the whole; at most 80 characters."""
-    return _short(cert.subject)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a name of an odd length is shown all the same
+        return _short(cert.subject)
 
 
 def issuer_of(cert: x509.Certificate) -> str:
     """A short name of the issuer to show."""
-    return _short(cert.issuer)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _short(cert.issuer)
 
 
 def _short(name: x509.Name) -> str:
     for oid in (x509.NameOID.COMMON_NAME, x509.NameOID.ORGANIZATION_NAME):
         for attribute in name.get_attributes_for_oid(oid):
-            return "".join(c if c.isprintable() else "?" for c in str(attribute.value))[:80]
-    return name.rfc4514_string()[:80] or "(no name)"
+            return _printable(str(attribute.value))
+    return _printable(name.rfc4514_string()) or "(no name)"
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text[:80])

@@ -7,8 +7,10 @@ It belongs to the client class: it offers what an ordinary client may offer. Wha
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from posture.facts import TlsFacts
+from posture.facts.parse_ocsp import GOOD, read_staple
 from posture.facts.suites import suites
 from posture.facts.tls import (
     ACCEPTED,
@@ -76,7 +78,7 @@ async def observe_tls(task: Task, door: Door) -> TlsFacts:
         traits=tuple(_of_staple(talk, trait) if trait.name == STAPLE else trait for trait in traits),
         groups=groups_seen(talk),
         finite_fields=fields_seen(talk),
-        staple=talk.chain.staple if _demands_staple(talk) else b"",
+        staple=b"" if _is_good(talk) and not _demands_staple(talk) else talk.chain.staple,
         timestamps=_timestamps(talk),
         unnamed=unnamed,
     )
@@ -86,10 +88,19 @@ def _demands_staple(talk: Conversation) -> bool:
     return any(_DEMANDS_STAPLE in leaf for leaf in talk.chain.certificates[:1])
 
 
+def _is_good(talk: Conversation) -> bool:
+    """Whether the staple says good, now, and is signed as it should be: the one kind that need not be kept."""
+    if not talk.chain.staple or not talk.chain.certificates:
+        return False
+    now = datetime.now(UTC)
+    said = read_staple(talk.chain.staple, talk.chain.certificates)
+    return said.word == GOOD and said.is_current(now)
+
+
 def _of_staple(talk: Conversation, trait: Trait) -> Trait:
     """Whether a staple came at all: some servers fetch theirs only after the first visitor, and TLS 1.3 hides it."""
     if talk.chain.staple:
-        return Trait(STAPLE, ACCEPTED)
+        return Trait(STAPLE, ACCEPTED, seen=(GOOD,) if _is_good(talk) else ())
     if trait.answer == NOT_ASKED and talk.chain.certificates:  # TLS 1.3 only: the whole handshake asked
         return Trait(STAPLE, REFUSED)
     if trait.answer == ACCEPTED:

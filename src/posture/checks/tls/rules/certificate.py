@@ -1,4 +1,4 @@
-"""The certificate: tls.cert.expiry, trust, chain, hostname, key, sigalg. Facts hold the DER chain; all else is decided here.
+"""The certificate: tls.cert.expiry, trust, chain, hostname, sigalg. Facts hold the DER chain; all else is decided here.
 
 Who vouches for a mail exchanger, and for which name, is a question of its own (mail.tls.cert): senders do not ask by
 default (RFC 7435), and a certificate of one's own is the rule with DANE. Dates and keys are judged there too.
@@ -12,15 +12,13 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from posture.checks.rule import Case, Missing, rule
 from posture.checks.tls.answers import on_mail_exchanger
-from posture.checks.tls.roca import has_roca_mark
+from posture.checks.tls.vouching import TOO_MANY, vouched, vouched_until
 from posture.checks.tls.x509 import (
-    Malformed,
-    certificate,
+    Trust,
     issuer_of,
     matches,
     name_of,
@@ -29,9 +27,9 @@ from posture.checks.tls.x509 import (
     readable,
     root_prints,
     self_issued,
-    trust,
 )
 from posture.facts import HttpFacts, TlsFacts
+from posture.facts.parse_x509 import Malformed, certificate
 from posture.model import Reason, Verdict
 
 _NAMES_SHOWN = 50
@@ -65,6 +63,12 @@ def require_whole(case: Case) -> None:
     """Raises Missing when the issuer that is missed may be among the certificates that were not kept."""
     if case.need(TlsFacts).chain_cut:
         raise case.unknown(Reason.TRUNCATED, "the chain is longer than what is kept of it")
+
+
+def require_all_paths(case: Case, found: Trust) -> None:
+    """Raises Missing when nobody vouches on the paths that were tried, and the chain has more of them than that."""
+    if found.fault == TOO_MANY:
+        raise case.unknown(Reason.MALFORMED, "the chain has more paths than are tried")
 
 
 # ---- dates
@@ -111,7 +115,7 @@ _UNTRUSTED = {
 }
 
 
-@rule("tls.cert.trust", needs=(TlsFacts,))
+@rule("tls.cert.trust", needs=(TlsFacts,), version=2)
 def trusted(case: Case) -> Verdict | tuple[()]:
     """RFC 5280 section 6, against the dated store of the reference."""
     if on_mail_exchanger(case):
@@ -123,25 +127,27 @@ def trusted(case: Case) -> Verdict | tuple[()]:
         raise case.unknown(Reason.FEED_STALE, "no trust store")
     try:
         leaf = certificate(chain[0])
-        found = trust(chain, case.reference.roots, case.at)
+        found = vouched(chain, case.reference.roots, case.at)
     except Malformed:
         return Verdict("CERT_MALFORMED")
-    store = case.reference.roots_digest
+    require_all_paths(case, found)
+    store = case.reference.store
     if found.fault not in ("", "self_signed", "purpose"):
         require_whole(case)
     if found.fault:
         args = {"certificate": found.subject, "issuer": issuer_of(leaf), "store": store}
-        return Verdict(_UNTRUSTED.get(found.fault, "CERT_UNTRUSTED"), args)
+        until = vouched_until(chain, case.reference.roots, case.at)
+        return Verdict(_UNTRUSTED.get(found.fault, "CERT_UNTRUSTED"), args, good_until=until)
     args = {"issuer": issuer_of(leaf), "store": store}
     if found.ends is None or found.ends >= leaf.not_valid_after_utc:
         return Verdict("CERT_TRUSTED", args)
     warn_from = found.ends - timedelta(days=case.policy.number("tls.cert.expiry_warn_days", case.at))
-    if case.at < warn_from or not trust(chain, case.reference.roots, found.ends + timedelta(seconds=1)).fault:
+    if case.at < warn_from or not vouched(chain, case.reference.roots, found.ends + timedelta(seconds=1)).fault:
         return Verdict("CERT_TRUSTED", args, good_until=warn_from if case.at < warn_from else found.ends)
     return Verdict("TRUST_ENDS_SOON", {**args, "ends": day(found.ends)}, good_until=found.ends)
 
 
-@rule("tls.cert.chain", needs=(TlsFacts,))
+@rule("tls.cert.chain", needs=(TlsFacts,), version=2)
 def chain_sent(case: Case) -> Verdict | tuple[()]:
     """RFC 8446 section 4.4.2: leaf first, then each issuer, the root left out."""
     if on_mail_exchanger(case):
@@ -149,9 +155,10 @@ def chain_sent(case: Case) -> Verdict | tuple[()]:
     sent = chain_of(case)
     try:
         certs = readable(sent)
-        found = trust(sent, case.reference.roots, case.at)
+        found = vouched(sent, case.reference.roots, case.at)
     except Malformed as fault:
         raise malformed(case, fault) from fault
+    require_all_paths(case, found)
     walked = path(certs)
     last = certs[walked[-1]]
     if self_issued(certs[0]):
@@ -183,7 +190,7 @@ def _untidiness(case: Case, sent: int, certs: list[x509.Certificate], walked: tu
 # ---- name
 
 
-@rule("tls.cert.hostname", needs=(TlsFacts, HttpFacts))
+@rule("tls.cert.hostname", needs=(TlsFacts, HttpFacts), version=2)
 def hostname(case: Case) -> Verdict | tuple[()]:
     """RFC 9525 section 6: subjectAltName only."""
     if on_mail_exchanger(case):
@@ -220,54 +227,7 @@ def _host(url: str) -> str:
         return ""
 
 
-# ---- key and signature
-
-
-@rule("tls.cert.key", needs=(TlsFacts,), version=2)
-def key(case: Case) -> Verdict:
-    """CA/B BR 6.1.5, NIST SP 800-57 part 1."""
-    leaf = leaf_of(case)
-    try:
-        public = leaf.public_key()
-    except UnsupportedAlgorithm as fault:
-        raise case.unknown(Reason.TOOL_MISSING, "a kind of key that this release cannot read") from fault
-    except ValueError as fault:
-        if "exponent" in str(fault) or "e must be" in str(fault):
-            return Verdict("KEY_EXPONENT_WEAK", {"key": "RSA"})
-        raise malformed(case, fault) from fault
-    if isinstance(public, rsa.RSAPublicKey):
-        return _rsa(case, public)
-    if isinstance(public, ec.EllipticCurvePublicKey):
-        return _ec(case, public)
-    if isinstance(public, (ed25519.Ed25519PublicKey, ed448.Ed448PublicKey)):
-        kind = "Ed25519" if isinstance(public, ed25519.Ed25519PublicKey) else "Ed448"
-        return Verdict("KEY_STRONG", {"key": kind})
-    if isinstance(public, dsa.DSAPublicKey):
-        return Verdict("KEY_TOO_WEAK", {"key": f"DSA {public.key_size}"})
-    raise case.unknown(Reason.TOOL_MISSING, "a kind of key that this release does not judge")
-
-
-def _rsa(case: Case, public: rsa.RSAPublicKey) -> Verdict:
-    args = {"key": f"RSA {public.key_size}"}
-    exponent = public.public_numbers().e
-    if exponent < 3 or exponent % 2 == 0:
-        return Verdict("KEY_EXPONENT_WEAK", args)
-    if has_roca_mark(public.public_numbers().n):
-        return Verdict("KEY_ROCA", args)
-    if public.key_size < case.policy.number("tls.cert.rsa_bits_fail_below", case.at):
-        return Verdict("KEY_TOO_WEAK", args)
-    if public.key_size < case.policy.number("tls.cert.rsa_bits_warn_below", case.at):
-        return Verdict("KEY_PHASE_OUT", args)
-    return Verdict("KEY_STRONG", args) if public.key_size >= 3072 else Verdict("KEY_GOOD_UNTIL_2030", args)
-
-
-def _ec(case: Case, public: ec.EllipticCurvePublicKey) -> Verdict:
-    args = {"key": f"EC {public.curve.name}"}
-    if public.curve.key_size < case.policy.number("tls.cert.ec_bits_fail_below", case.at):
-        return Verdict("KEY_TOO_WEAK", args)
-    if public.curve.key_size < case.policy.number("tls.cert.ec_bits_warn_below", case.at):
-        return Verdict("KEY_PHASE_OUT", args)
-    return Verdict("KEY_STRONG", args)
+# ---- signature
 
 
 # Signature algorithms whose hash the library no longer names, by object identifier.
@@ -316,4 +276,4 @@ def _hash(cert: x509.Certificate) -> str:
     return "strong" if name in _STRONG else _HASHES.get(name, "")
 
 
-CERTIFICATE_RULES = (expiry, trusted, chain_sent, hostname, key, signature_algorithm)
+CERTIFICATE_RULES = (expiry, trusted, chain_sent, hostname, signature_algorithm)

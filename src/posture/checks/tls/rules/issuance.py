@@ -5,18 +5,19 @@ Lifetime and timestamps are rules for public authorities: a certificate that lea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
 
 from cryptography import x509
-from cryptography.x509 import ocsp
 
 from posture.checks.rule import Case, rule
 from posture.checks.tls.answers import on_mail_exchanger, trait, unclear_trait
-from posture.checks.tls.rules.certificate import chain_of, day, leaf_of, malformed, require_whole
-from posture.checks.tls.x509 import UNREADABLE, Malformed, timestamp_logs, trust
+from posture.checks.tls.rules.certificate import chain_of, day, leaf_of, malformed, require_all_paths, require_whole
+from posture.checks.tls.rules.revocation import staple_of
+from posture.checks.tls.vouching import vouched
+from posture.checks.tls.x509 import timestamp_logs
 from posture.facts import TlsFacts
+from posture.facts.parse_ocsp import ALGORITHM, GOOD, NO_ISSUER
+from posture.facts.parse_x509 import UNREADABLE, Malformed
 from posture.facts.tls import ACCEPTED, NOT_ASKED, REFUSED, SIGNED_TIMESTAMPS, STAPLE, UNCLEAR
 from posture.model import Reason, Verdict
 
@@ -24,11 +25,6 @@ _LIFETIME = "tls.cert.lifetime_days"
 _MARGIN = timedelta(days=1)
 # Faults of a path that leads to a public root all the same.
 _STILL_PUBLIC = ("", "expired_issuer", "purpose")
-
-
-@lru_cache(maxsize=64)
-def _vouched(chain: Sequence[bytes], roots: bytes, at: datetime) -> str:
-    return trust(chain, roots, at).fault
 
 
 def _public(case: Case) -> bool:
@@ -40,15 +36,16 @@ def _public(case: Case) -> bool:
     if not case.reference.roots:
         raise case.unknown(Reason.FEED_STALE, "no trust store")
     try:
-        fault = _vouched(chain_of(case), case.reference.roots, case.at)
+        found = vouched(chain_of(case), case.reference.roots, case.at)
     except Malformed as broken:
         raise malformed(case, broken) from broken
-    if fault == "unknown_issuer":
+    require_all_paths(case, found)
+    if found.fault == "unknown_issuer":
         require_whole(case)
-    return fault in _STILL_PUBLIC
+    return found.fault in _STILL_PUBLIC
 
 
-@rule("tls.cert.lifetime", needs=(TlsFacts,))
+@rule("tls.cert.lifetime", needs=(TlsFacts,), version=2)
 def lifetime(case: Case) -> Verdict:
     """CA/B Baseline Requirements 6.3.2: the limit in force on the day of issue; both ends of the validity count."""
     leaf = leaf_of(case)
@@ -77,7 +74,7 @@ def _next_limit(case: Case, day_of: date) -> tuple[date, int] | None:
     return next(((valid_from, value) for valid_from, value in rows if valid_from > day_of), None)
 
 
-@rule("tls.cert.must_staple", needs=(TlsFacts,))
+@rule("tls.cert.must_staple", needs=(TlsFacts,), version=2)
 def must_staple(case: Case) -> Verdict:
     """RFC 7633: who demands a staple and sends none is turned away by some browsers."""
     leaf = leaf_of(case)
@@ -97,27 +94,16 @@ def must_staple(case: Case) -> Verdict:
         raise unclear_trait(case, found)
     if not facts.staple:
         raise case.unknown(Reason.NOT_RECORDED, "the staple was not kept")
-    start, end = _validity(facts.staple, leaf)
-    if start is None or not start <= case.at or (end is not None and case.at > end):
-        return Verdict("DEMANDED_STAPLE_BAD")
-    return Verdict("DEMANDED_STAPLE_SENT", good_until=end)
+    said = staple_of(case, facts)
+    if said.word in (NO_ISSUER, ALGORITHM):
+        raise case.unknown(Reason.NOT_RECORDED, "the staple's signature cannot be checked")
+    if said.word != GOOD or not said.is_current(case.at):
+        coming = said.word == GOOD and said.this_update is not None and said.this_update > case.at
+        return Verdict("DEMANDED_STAPLE_BAD", good_until=said.this_update if coming else None)
+    return Verdict("DEMANDED_STAPLE_SENT", good_until=said.next_update)
 
 
-def _validity(staple: bytes, leaf: x509.Certificate) -> tuple[datetime | None, datetime | None]:
-    """From when until when a response says that this very certificate is good; (None, None) when it says no such thing."""
-    try:
-        response = ocsp.load_der_ocsp_response(staple)
-        if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
-            return None, None
-        good = response.certificate_status is ocsp.OCSPCertStatus.GOOD
-        if not good or response.serial_number != leaf.serial_number:
-            return None, None
-        return response.this_update_utc, response.next_update_utc
-    except UNREADABLE:
-        return None, None
-
-
-@rule("tls.cert.ct", needs=(TlsFacts,))
+@rule("tls.cert.ct", needs=(TlsFacts,), version=2)
 def transparency(case: Case) -> Verdict | tuple[()]:
     """RFC 6962 section 3.3 and the policies of the browsers, which ask for more logs the longer a certificate lives."""
     if on_mail_exchanger(case):
