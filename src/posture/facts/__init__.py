@@ -6,6 +6,7 @@ One facts type per probe. FACTS maps the stable type name (in the database and i
 from __future__ import annotations
 
 from posture.facts.base import Facts, decode, digest, encode
+from posture.facts.deep import TlsEarlyDataFacts, TlsStoresFacts, TlsVulnerabilityFacts
 from posture.facts.dns import (
     AxfrFacts,
     CaaFacts,
@@ -26,6 +27,9 @@ FACTS: dict[str, type[Facts]] = {
     for facts in (
         TlsFacts,
         TlsLegacyFacts,
+        TlsStoresFacts,
+        TlsEarlyDataFacts,
+        TlsVulnerabilityFacts,
         HttpFacts,
         SecurityTxtFacts,
         DelegationFacts,
@@ -56,8 +60,11 @@ __all__ = [
     "SecurityTxtFacts",
     "SmtpFacts",
     "SpfFacts",
+    "TlsEarlyDataFacts",
     "TlsFacts",
     "TlsLegacyFacts",
+    "TlsStoresFacts",
+    "TlsVulnerabilityFacts",
     "decode",
     "digest",
     "encode",

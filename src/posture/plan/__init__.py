@@ -112,7 +112,7 @@ async def make_plan(
     """
     check_selection(selection, inventory, policy)
     controls = selection.chosen_controls(policy)
-    shared = Terms(inventory, scope, resolver, _check_of_probes(controls), selection.classes, at)
+    shared = Terms(inventory, scope, resolver, _check_of_probes(controls), selection.classes, at, selection.deep)
     assets = tuple(asset for asset in inventory.assets if selection.wants(asset))
     planners = [AssetPlanner(shared, asset) for asset in assets]
     await asyncio.gather(*(planner.plan() for planner in planners))

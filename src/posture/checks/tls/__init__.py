@@ -10,6 +10,7 @@ from posture.checks.tls.rules.extension import EXTENSION_RULES
 from posture.checks.tls.rules.https import HTTPS_RULES
 from posture.checks.tls.rules.issuance import ISSUANCE_RULES
 from posture.checks.tls.rules.protocol import PROTOCOL_RULES
+from posture.checks.tls.rules.vulnerability import VULNERABILITY_RULES
 
 RULES: tuple[Rule, ...] = (
     *HTTPS_RULES,
@@ -19,4 +20,5 @@ RULES: tuple[Rule, ...] = (
     *EXTENSION_RULES,
     *CERTIFICATE_RULES,
     *ISSUANCE_RULES,
+    *VULNERABILITY_RULES,
 )
