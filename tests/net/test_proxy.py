@@ -22,8 +22,9 @@ from posture.model import NotSeen, Reason
 from posture.net.decisions import Decision
 from posture.net.governor import Traffic
 from posture.net.proxy import ConnectProxy, connect_proxy
-from posture.net.sandbox import End
+from posture.net.sandbox import End as BoxEnd
 from posture.net.sslyze import COMMANDS, run_sslyze, sslyze_arguments
+from posture.net.tunnel import End
 from tests.lab import free_port, need, serve
 from tests.net import desk, servers
 from tests.net.processes import below
@@ -181,14 +182,65 @@ def test_what_the_door_says_is_what_the_client_hears() -> None:
     asyncio.run(scenario())
 
 
-def test_a_tunnel_that_broke_is_known_though_the_client_only_sees_an_end() -> None:
+def test_a_tunnel_that_was_reset_ends_so_for_the_client_and_is_known() -> None:
     async def scenario() -> None:
         async with standing(servers.reset) as (_, proxy, server, _records):
             code, reader, writer = await asked(proxy, head(proxy, f"{NAME}:{server.port}"))
+            assert code == 200
             writer.write(b"hello")
-            assert (code, await reader.read()) == (200, b"")
+            with pytest.raises(ConnectionResetError):
+                await reader.read()
             writer.close()
             assert [fault.reason for fault in proxy.unseen] == [Reason.RESET]
+            assert [tunnel.end for tunnel in proxy.log] == [End.RESET]
+
+
+@pytest.mark.parametrize(("handler", "end"), [(echo, End.CLIENT), (servers.saying(b"hello", ask=False), End.TARGET)])
+def test_every_tunnel_is_logged_with_who_ended_it(handler: servers.Handler, end: End) -> None:
+    async def scenario() -> None:
+        async with standing(handler) as (_, proxy, server, _records):
+            _, reader, writer = await asked(proxy, head(proxy, f"{NAME}:{server.port}"))
+            writer.write(b"hello")
+            assert await reader.readexactly(5) == b"hello"
+            if end is End.CLIENT:
+                writer.close()
+            while not proxy.log:
+                await asyncio.sleep(0.01)
+            writer.close()
+            assert [(tunnel.end, tunnel.answered) for tunnel in proxy.log] == [(end, True)]
+
+    asyncio.run(scenario())
+
+
+def test_a_target_that_says_nothing_is_asked_twice_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("posture.net.tunnel.SILENT_SECONDS", 0.0)
+
+    async def scenario() -> None:
+        async with standing(servers.silent) as (_, proxy, server, records):
+            target = head(proxy, f"{NAME}:{server.port}")
+            for number in (1, 2):
+                _, _, writer = await asked(proxy, target)
+                writer.close()
+                while len(proxy.log) < number:
+                    await asyncio.sleep(0.01)
+            assert await status(proxy, target) == 504
+            assert (len(records), server.connections) == (2, 2)
+
+    asyncio.run(scenario())
+
+
+def test_a_greeting_comes_after_a_pause_where_one_is_asked_for() -> None:
+    async def scenario() -> None:
+        async with servers.tcp_server(servers.saying(b"* OK ready", ask=False)) as server:
+            door = desk.broker().door(desk.task())
+            async with connect_proxy(door, NAME, "127.0.0.1", server.port, budget=1, pause=0.3) as proxy:
+                started = asyncio.get_running_loop().time()
+                _, reader, writer = await asked(proxy, head(proxy, f"{NAME}:{server.port}"))
+                assert await reader.read(65_536) == b"* OK ready"
+                assert asyncio.get_running_loop().time() - started >= 0.3
+                writer.close()
+
+    asyncio.run(scenario())
 
     asyncio.run(scenario())
 
@@ -276,7 +328,6 @@ def test_a_client_that_leaves_while_it_waits_costs_no_connection() -> None:
         "a{127.0.0.1}",
         "a:1",
         "[::1]",
-        "::1",
         "",
         "a..b",
         "0x7f000001",
@@ -305,13 +356,27 @@ def test_commands_are_ours(commands: Collection[str]) -> None:
         sslyze_arguments(NAME, 443, commands, "http://127.0.0.1:1/")
 
 
+@pytest.mark.parametrize("starttls", ["smtp", "xmpp_server", "auto", "imap --x"])
+def test_what_is_said_before_tls_is_ours(starttls: str) -> None:
+    with pytest.raises(ValueError, match="never begins"):
+        sslyze_arguments(NAME, 143, ["certinfo"], "http://127.0.0.1:1/", starttls)
+
+
+def test_an_address_without_a_name_is_asked_for_as_such() -> None:
+    asked_for = [
+        sslyze_arguments(name, 443, ["reneg"], "http://127.0.0.1:1/")[-1] for name in ("192.0.2.7", "2001:DB8::1")
+    ]
+
+    assert asked_for == ["192.0.2.7:443", "[2001:db8::1]:443"]
+
+
 @given(st.text(), st.integers())
 def test_no_text_becomes_an_option(name: str, port: int) -> None:
     try:
         arguments = sslyze_arguments(name, port, ["certinfo"], "http://p:s@127.0.0.1:1/")
     except ValueError:
         return
-    assert re.fullmatch(r"[a-z0-9_][a-z0-9_.-]*:\d+", arguments[-1])
+    assert re.fullmatch(r"([a-z0-9_][a-z0-9_.-]*|\[[0-9a-f:.]+\]):\d+", arguments[-1])
     assert arguments[:-1] == sslyze_arguments(NAME, 443, ["certinfo"], "http://p:s@127.0.0.1:1/")[:-1]
 
 
@@ -392,7 +457,7 @@ def test_a_dripping_server_does_not_outlast_the_deadline() -> None:
         async with servers.tcp_server(drip) as server:
             door = desk.broker().door(desk.task(), seconds=120)
             done = await run_sslyze(door, "127.0.0.1", server.port, ["certinfo"], seconds=3)
-            assert done.ran.end is End.DEADLINE
+            assert done.ran.end is BoxEnd.DEADLINE
             assert below() == []
 
     asyncio.run(scenario())

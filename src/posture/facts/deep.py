@@ -24,9 +24,10 @@ STRONG, WEAK = "strong", "weak"  # oracles
 NO_RSA = "no_rsa"  # no key exchange by RSA encryption was agreed to
 MOST_RENEGOTIATIONS = 10
 
-# Why a store does not trust a chain:
+# Why a store does not vouch for a chain:
+NO_PATH = "path"  # none leads to a root of it
 OTHER_NAME = "name"  # the certificate is not made out for the name that was asked for
-NO_PATH = "path"
+FORM = "form"  # dates, or rules of form that browsers do not all insist on
 
 ATTEMPTS = 3
 
@@ -70,7 +71,7 @@ class TlsVulnerabilityFacts(Facts):
 
 @dataclass(frozen=True, slots=True)
 class StoreAnswer:
-    """Whether one maker's trust store vouches for a chain; ``why`` not: OTHER_NAME or NO_PATH, else ""."""
+    """Whether one maker's trust store vouches for a chain; ``why`` not: NO_PATH, OTHER_NAME or FORM, else ""."""
 
     store: str
     version: str

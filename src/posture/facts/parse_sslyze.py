@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from posture.facts.deep import (
+    FORM,
     MOST_RENEGOTIATIONS,
     NO_PATH,
     NO_RSA,
@@ -171,9 +172,12 @@ def _stores(results: list[Any]) -> Iterator[StoreAnswer]:
 
 
 def _why(result: Mapping[str, Any]) -> str:
-    """cryptography tells a wrong name apart from a path that is not there in its words alone."""
+    """cryptography tells these apart in its words alone."""
     said = result.get("validation_error")
-    return OTHER_NAME if isinstance(said, str) and "subjectAltName" in said else NO_PATH
+    text = said if isinstance(said, str) else ""
+    if "no matching subjectAltName" in text:
+        return OTHER_NAME
+    return NO_PATH if "candidates exhausted" in text else FORM
 
 
 _COMMANDS: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], Any]]] = {

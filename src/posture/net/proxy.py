@@ -29,6 +29,8 @@ LOOPBACK = "127.0.0.1"
 HEAD_BYTES = 4096
 HEAD_SECONDS = 10.0
 _CHUNK = 65_536
+# After so many tunnels in which the target said nothing at all, there are no more: it would not answer the next either.
+_MUTE = 2
 _USER = "posture"
 _REASONS = {
     200: "Connection established",
@@ -49,7 +51,8 @@ class ConnectProxy:
 
     ``tunnels`` counts connections asked of the door, at most ``budget``; ``refused`` what was asked for otherwise;
     ``unseen`` why tunnels were not to be had: a child that met one of them knows less than it says. ``log``: every tunnel
-    that has ended.
+    that has ended. ``pause``: seconds before the target's first words are handed on; some clients read them together with
+    our answer otherwise, and drop them.
     """
 
     door: BrokerDoor
@@ -57,6 +60,7 @@ class ConnectProxy:
     address: str
     port: int
     budget: int
+    pause: float = 0.0
     listening: int = 0
     tunnels: int = 0
     refused: int = 0
@@ -83,6 +87,8 @@ class ConnectProxy:
             if status == 429:
                 self.unseen.append(NotSeen(Reason.RATE_LIMITED, f"the budget of {self.budget} connections is used up"))
                 self.log.append(Tunnel(End.UNSEEN))
+            elif status == 504:
+                self.log.append(Tunnel(End.SILENCE))
             await _answer(writer, status)
             return
         self.tunnels += 1
@@ -109,6 +115,8 @@ class ConnectProxy:
         host, _, port = words[1].decode("latin-1").rpartition(":")
         if host.removeprefix("[").removesuffix("]").lower() not in (self.name, self.address) or port != str(self.port):
             return 403
+        if len(self.log) >= _MUTE and all(one.end is End.SILENCE and not one.answered for one in self.log):
+            return 504
         return 200 if self.tunnels < self.budget else 429
 
     async def _dial(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Stream | None:
@@ -143,7 +151,7 @@ class ConnectProxy:
         now = asyncio.get_running_loop().time
         observer = Observer(now())
         upwards = asyncio.ensure_future(_upwards(reader, stream, observer))
-        downwards = asyncio.ensure_future(_downwards(stream, writer, observer))
+        downwards = asyncio.ensure_future(_downwards(stream, writer, observer, self.pause))
         end = End.UNSEEN
         try:
             await asyncio.wait({upwards, downwards}, return_when=asyncio.FIRST_COMPLETED)
@@ -156,25 +164,26 @@ class ConnectProxy:
             faults = [fault for fault in ends if isinstance(fault, NotSeen)]
             self.unseen += faults
             self.log.append(observer.ended(_end(faults[0]) if faults else end, now()))
-            if any(fault.reason is Reason.RESET for fault in faults):
+            if end is not End.UNSEEN and any(fault.reason is Reason.RESET for fault in faults):
                 _reset(writer)
 
 
 @asynccontextmanager
 async def connect_proxy(
-    door: BrokerDoor, name: str, address: str, port: int, *, budget: int
+    door: BrokerDoor, name: str, address: str, port: int, *, budget: int, pause: float = 0.0
 ) -> AsyncIterator[ConnectProxy]:
     """A proxy to one target, for the length of the block.
 
     Args:
         name: what the child calls the target; ``address`` is what is dialled, and must be one of the task's.
         budget: tunnels in all.
+        pause: as of :class:`ConnectProxy`.
 
     Raises:
         NotSeen: OUT_OF_SCOPE, the address is none of the task's; VANTAGE_LIMITED, nothing can listen here.
     """
     door.must_be_ours(address)
-    proxy = ConnectProxy(door, name.lower(), address, port, budget)
+    proxy = ConnectProxy(door, name.lower(), address, port, budget, pause)
     clients: set[asyncio.Task[None]] = set()
 
     def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -244,7 +253,8 @@ async def _upwards(reader: asyncio.StreamReader, stream: Stream, observer: Obser
             await stream.write(data)
 
 
-async def _downwards(stream: Stream, writer: asyncio.StreamWriter, observer: Observer) -> None:
+async def _downwards(stream: Stream, writer: asyncio.StreamWriter, observer: Observer, pause: float) -> None:
+    await asyncio.sleep(pause)
     with contextlib.suppress(ConnectionError):
         while data := await stream.read():
             observer.saw(data, up=False, at=asyncio.get_running_loop().time())

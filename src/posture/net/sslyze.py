@@ -23,6 +23,8 @@ from posture.net.tunnel import Tunnel
 COMMANDS = frozenset({"certinfo", "robot", "heartbleed", "openssl_ccs", "reneg", "early_data"})
 # What it can say before TLS begins, by our names.
 STARTTLS = frozenset({"ftp", "imap", "ldap", "pop3", "postgres", "rdp", "xmpp"})
+# It reads our proxy's answer and a greeting behind it in one go, and forgets the greeting.
+GREETING_PAUSE = 0.3
 SSLYZE_SECONDS = 60.0
 # Measured: 28 for all commands against a server that answers.
 CONNECTIONS = 60
@@ -116,7 +118,8 @@ async def run_sslyze(
         raise NotSeen(Reason.TOOL_MISSING, "sslyze is not installed")
     name = door.task.name
     with ExitStack() as held:
-        async with connect_proxy(door, name, address, port, budget=budget) as proxy:
+        pause = GREETING_PAUSE if starttls else 0.0
+        async with connect_proxy(door, name, address, port, budget=budget, pause=pause) as proxy:
             arguments = sslyze_arguments(name, port, commands, proxy.url, starttls)
             running = run_boxed(
                 [sys.executable, "-I", "-c", _RUN],

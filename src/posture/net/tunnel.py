@@ -44,10 +44,14 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Tunnel:
-    """A tunnel that has ended; ``records``: the first ones of both ways, in the order in which they were whole."""
+    """A tunnel that has ended; ``records``: the first ones of both ways, in the order in which they were whole.
+
+    ``answered``: whether a byte came from the target.
+    """
 
     end: End
     records: tuple[Record, ...] = ()
+    answered: bool = False
 
 
 @dataclass(slots=True)
@@ -102,10 +106,12 @@ class Observer:
     _up: _Way = field(default_factory=lambda: _Way(up=True))
     _down: _Way = field(default_factory=lambda: _Way(up=False))
     _records: list[Record] = field(default_factory=list)
+    _answered: bool = False
 
     def saw(self, data: bytes, *, up: bool, at: float) -> None:
         """Bytes that went by at a time of the loop's clock."""
         self.quiet_since = at
+        self._answered = self._answered or not up
         way = self._up if up else self._down
         if up and not way.begun:
             way.begun = self._down.begun = data[:2] == b"\x16\x03"
@@ -115,4 +121,4 @@ class Observer:
     def ended(self, end: End, at: float) -> Tunnel:
         if end is End.CLIENT and at - self.quiet_since >= SILENT_SECONDS:
             end = End.SILENCE
-        return Tunnel(end, tuple(self._records[:RECORDS]))
+        return Tunnel(end, tuple(self._records[:RECORDS]), self._answered)

@@ -1,6 +1,6 @@
 """Servers with holes that no packaged server has any more: real OpenSSL, behind a front that answers some records itself.
 
-    async with front(behind, Front(heartbeat=leak)) as place: ...
+    async with front([behind], Front(heartbeat=leak)) as place: ...
 
 The front hands on what it does not know: handshakes are OpenSSL's own. What it does know is answered as the vulnerable,
 the mended, or the merely unwilling server would, record by record.
@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -192,12 +192,16 @@ async def _imap(connection: Connection) -> None:
 
 
 @asynccontextmanager
-async def front(behind: Place, script: Front) -> AsyncIterator[Place]:
-    """A front in front of a server; gives its place."""
+async def front(behind: Sequence[Place], script: Front) -> AsyncIterator[Place]:
+    """A front in front of servers, which get a client each in turn (``openssl s_server`` has but one at a time)."""
+    idle: asyncio.Queue[Place] = asyncio.Queue()
+    for place in behind:
+        idle.put_nowait(place)
 
     async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         script.connections += 1
-        back, forth = await asyncio.open_connection(*behind)
+        place = await idle.get()
+        back, forth = await asyncio.open_connection(*place)
         connection = Connection(reader, writer, forth)
         ways = [asyncio.ensure_future(script.client(connection)), asyncio.ensure_future(_server(back, connection))]
         try:
@@ -207,6 +211,7 @@ async def front(behind: Place, script: Front) -> AsyncIterator[Place]:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
             forth.close()
+            idle.put_nowait(place)
             writer.close()
 
     server = await asyncio.start_server(meet, "127.0.0.1", 0)
