@@ -21,8 +21,9 @@ from tests.probes.tls.asking import ask, nginx
 CONTROLS = [control for control in catalogue().values() if control.family == "tls"]
 # Every fault that a configuration of nginx can have.
 FAULTY = "ssl_protocols TLSv1 TLSv1.1 TLSv1.2; ssl_ciphers ALL:@SECLEVEL=0; ssl_ecdh_curve secp224r1:prime256v1;"
-# A line of another kind than a setting of TLS, one to be taken out, and one that needs a newer OpenSSL than is everywhere.
-_NO_SETTING = ("ssl_certificate ", "ssl_stapling", "-ExtendedMasterSecret", "MLKEM")
+# A line of another kind than a setting of TLS, one to be taken out, one that needs a newer OpenSSL than is everywhere, and
+# one that only deep scans see.
+_NO_SETTING = ("ssl_certificate ", "ssl_stapling", "-ExtendedMasterSecret", "MLKEM", "ssl_early_data")
 
 
 def lines_of(control: Control, server: str) -> list[str]:
