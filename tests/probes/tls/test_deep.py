@@ -297,8 +297,11 @@ def test_without_sslyze_the_answer_says_so(tmp_path: Path, rsa_files: Files, mon
 
 
 def test_a_door_that_starts_no_programs_is_a_limit_of_ours() -> None:
+    async def scenario() -> None:
+        await _PROBES["tls_stores"].observe(task("tls_stores", 443), LoopbackDoor())
+
     with pytest.raises(NotSeen) as caught:
-        asyncio.run(_PROBES["tls_stores"].observe(task("tls_stores", 443), LoopbackDoor()))
+        asyncio.run(scenario())
 
     assert caught.value.reason is Reason.VANTAGE_LIMITED
 
