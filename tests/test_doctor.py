@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,3 +48,11 @@ def test_without_a_box_it_says_what_stays_unknown(tmp_path: Path, monkeypatch: p
     assert remark.state == DEGRADED
     assert "no box" in remark.finding
     assert "vantage_limited" in remark.finding
+
+
+def test_elsewhere_than_on_linux_there_is_no_box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "pidfd_open")
+
+    remark = of_sslyze(tmp_path)
+
+    assert (remark.state, "Linux 5.3" in remark.finding) == (DEGRADED, True)

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from posture.facts import FACTS, TlsEarlyDataFacts, TlsStoresFacts, TlsVulnerabilityFacts, decode, encode
 from posture.facts.deep import FORM, NO_PATH, OTHER_NAME
 from posture.model import NotSeen, NotThere, ProbeClass, Reason
-from posture.net.sslyze import CONNECTIONS
-from posture.probes.tls import PROBES
+from posture.net.sslyze import CONNECTIONS, run_sslyze
+from posture.probes.tls import PROBES, deep
 from posture.task import Task
 from tests.checks.tls.pki import DAY, ROOT, Pair, issue
 from tests.doors import LoopbackDoor, Place
@@ -271,6 +272,18 @@ def test_a_server_without_tls_says_nothing(handler: servers.Handler, why: Reason
     asyncio.run(scenario())
 
 
+def test_a_server_that_drips_ends_with_the_time_of_sslyze(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deep, "run_sslyze", partial(run_sslyze, seconds=3))
+
+    async def scenario() -> None:
+        async with servers.tcp_server(servers.saying(*[b"\x16"] * 600, every=0.2, ask=False)) as server:
+            with pytest.raises(NotSeen) as caught:
+                await observe("tls_stores", ("127.0.0.1", server.port))
+            assert caught.value.reason is Reason.DEADLINE
+
+    asyncio.run(scenario())
+
+
 class Closing(desk.Loopback):
     """Permits so many connections, then a blackout begins."""
 
@@ -307,9 +320,7 @@ def test_a_door_that_starts_no_programs_is_a_limit_of_ours() -> None:
 
 
 def test_the_classes_are_those_of_the_catalogue() -> None:
-    deep = {probe.name: probe.probe_class for probe in PROBES if probe.deep}
-
-    assert deep == {
+    assert {probe.name: probe.probe_class for probe in PROBES if probe.deep} == {
         "tls_stores": ProbeClass.CLIENT,
         "tls_early_data": ProbeClass.CLIENT,
         "tls_vulnerability": ProbeClass.INTRUSIVE,

@@ -131,7 +131,7 @@ def _report(ran: SslyzeRan) -> Report:
 
 
 _ENDS: dict[End, Callable[[SslyzeRan], Reason]] = {
-    End.DEADLINE: lambda ran: unreached(ran.tunnels) if ran.tunnels else Reason.DEADLINE,
+    End.DEADLINE: lambda ran: unreached(ran.tunnels, Reason.DEADLINE),
     End.CPU: lambda _: Reason.DEADLINE,
     End.OUTPUT: lambda _: Reason.TRUNCATED,
     End.SIGNALLED: lambda _: Reason.MALFORMED,

@@ -43,9 +43,9 @@ _FAULTS = {
 _TLS13 = "TLS 1.3"
 
 
-def unreached(tunnels: Iterable[Tunnel]) -> Reason:
-    """Why sslyze could not connect to a server that is there."""
-    return next(_doubts(tunnels), Reason.REFUSED_BY_TARGET)
+def unreached(tunnels: Iterable[Tunnel], otherwise: Reason = Reason.REFUSED_BY_TARGET) -> Reason:
+    """Why sslyze could not connect to a server that is there, as the wire shows it."""
+    return next(_doubts(tunnels), otherwise)
 
 
 def attempts(report: Report, tunnels: Sequence[Tunnel]) -> dict[str, Attempt]:
