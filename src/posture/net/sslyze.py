@@ -24,7 +24,7 @@ COMMANDS = frozenset({"certinfo", "robot", "heartbleed", "openssl_ccs", "reneg",
 # What it can say before TLS begins, by our names.
 STARTTLS = frozenset({"ftp", "imap", "ldap", "pop3", "postgres", "rdp", "xmpp"})
 # It reads our proxy's answer and a greeting behind it in one go, and forgets the greeting.
-GREETING_PAUSE = 0.3
+GREETING_PAUSE = 0.5
 SSLYZE_SECONDS = 60.0
 # Measured: 28 for all commands against a server that answers.
 CONNECTIONS = 60
