@@ -1,4 +1,4 @@
-"""Scans in which a probe starts programs of others as well: no probe of the catalogue does so yet.
+"""Scans in which a probe starts programs of others as well; in the catalogue only those of deep scans do.
 
 ``python -m tests.children nmap,sslyze scan INVENTORY`` is ``posture scan INVENTORY`` with them. nmap goes with the port
 sweep of an address, sslyze with HTTPS; the answer of the probe is its usual one, and there is none when the program

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sqlite3
 import sys
@@ -14,15 +15,17 @@ from pathlib import Path
 import posture
 from posture.config import Config
 from posture.errors import ConfigurationError
+from posture.model import NotSeen
 from posture.net.resolver import RunResolver, system_resolver
+from posture.net.sandbox import run_boxed
 from posture.net.selftest import SelfTest, dnssec_works, selftest
+from posture.net.sslyze import sslyze_missing
 
 OK, DEGRADED, BROKEN = "ok", "degraded", "broken"
-# What a program would add; none of the controls of this release needs one.
-PROGRAMS = {
-    "nmap": "service versions will come from it in a later release",
-    "sslyze": "ROBOT, Heartbleed and renegotiation tests will come from it in a later release",
-}
+# What a program would add; no control of this release needs it.
+PROGRAMS = {"nmap": "service versions will come from it in a later release"}
+DEEP = "deep scans leave tls.vuln.*, tls.reneg, tls.early_data and the trust stores of others unknown"
+BOX_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class Remark:
 
 async def examine(config: Config, at: datetime) -> tuple[Remark, ...]:
     """All remarks, in reading order; a ``broken`` one means that a scan could not be believed."""
-    return (*_installation(), *(await _network(config, at)), *_files(config))
+    return (*_installation(), await _sslyze(), *(await _network(config, at)), *_files(config))
 
 
 def _installation() -> Iterator[Remark]:
@@ -58,6 +61,26 @@ def _installation() -> Iterator[Remark]:
         found = shutil.which(program) or shutil.which(program, path=str(Path(sys.executable).parent))
         where = found or f"not on the path; {purpose}"
         yield Remark(OK if found else DEGRADED, program, where, "" if found else f"install {program}, or leave it")
+
+
+async def _sslyze() -> Remark:
+    """Whether it is there, and whether programs of others can be boxed here; it is not started."""
+    if sslyze_missing():
+        mend = "pip install 'sslyze>=6.3.1', or leave it"
+        return Remark(DEGRADED, "sslyze", f"not installed beside posture; {DEEP} (tool_missing)", mend)
+    deadline = asyncio.get_running_loop().time() + BOX_SECONDS
+    try:
+        ran = await run_boxed([sys.executable, "-I", "-S", "-c", ""], deadline=deadline)
+    except NotSeen as unseen:
+        mend = "run deep scans on Linux 5.3 or newer, or leave it"
+        return Remark(
+            DEGRADED, "sslyze", f"no box for it on this machine ({unseen.detail}); {DEEP} ({unseen.reason})", mend
+        )
+    if not ran.succeeded:
+        return Remark(
+            DEGRADED, "sslyze", f"programs do not end well in the box ({ran.end}); {DEEP}", "report it, please"
+        )
+    return Remark(OK, "sslyze", f"{metadata.version('sslyze')}, for deep scans; it runs in a box of its own")
 
 
 async def _network(config: Config, at: datetime) -> list[Remark]:

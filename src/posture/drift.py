@@ -15,7 +15,7 @@ from ipaddress import ip_address, ip_network
 
 from posture.checks import Control, catalogue
 from posture.judge import words_of
-from posture.model import AssetKey, Finding, Outcome, Reason, Severity, parse_endpoint
+from posture.model import STORES, AssetKey, Finding, Outcome, Reason, Severity, parse_endpoint
 from posture.scanned import Scanned
 
 Key = tuple[AssetKey, str, str]  # asset, control, subject
@@ -252,7 +252,12 @@ class _Comparison:
 
 
 def _same(old: Finding, new: Finding) -> bool:
-    return (old.outcome, old.severity, old.tag, old.args) == (new.outcome, new.severity, new.tag, new.args)
+    return (old.outcome, old.severity, old.tag, _told(old)) == (new.outcome, new.severity, new.tag, _told(new))
+
+
+def _told(finding: Finding) -> object:
+    """The args, without what only a deeper scan adds."""
+    return {name: value for name, value in finding.args.items() if name != STORES}
 
 
 def is_suspect(before: Judged, after: Judged, events: Iterable[Event], doubted: Judged | None = None) -> bool:

@@ -80,7 +80,7 @@ def runs(store: Store, vantage: str | None = None, silent_runs: int = SILENT_RUN
     """
     _must_exist(store, vantage)
     latest = latest_closed(store, vantage)
-    quiet = () if latest is None else silent_controls(store.reader, latest, silent_runs)
+    quiet = () if latest is None else silent_controls(store.reader, latest, silent_runs, store.shipped)
     return {
         "schema": "posture-runs/1",
         "runs": [run.document() for run in store.reader.runs(vantage)],

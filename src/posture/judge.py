@@ -187,11 +187,18 @@ def sentence(finding: Finding, shipped: Mapping[str, Control] | None = None) -> 
     ``shipped``: as for :func:`judge`.
     """
     if finding.outcome is Outcome.UNKNOWN:
-        return Scanned(_UNKNOWN[finding.reason or Reason.BUG])
+        return Scanned(_unknown(finding))
     if finding.tag == NOTHING_THERE:
         return Scanned(_ABSENT[str(finding.args.get("cause", ""))])
     controls = catalogue() if shipped is None else shipped
     return Scanned(controls[finding.control].tags[finding.tag or ""].sentence(finding.args))
+
+
+def _unknown(finding: Finding) -> str:
+    """Why nothing is known; of what this run did not ask, which would."""
+    text = _UNKNOWN[finding.reason or Reason.BUG]
+    detail = finding.args.get("detail") if finding.reason is Reason.NOT_RUN else None
+    return f"{text.removesuffix('.')}: {detail}." if detail else text
 
 
 def words_of(finding: Finding, shipped: Mapping[str, Control] | None = None) -> Scanned:

@@ -159,6 +159,9 @@ class Unobserved:
 
 Answer = Observed[Any] | Absent | Unobserved
 
+# An arg of findings that tells more of the same when a deeper scan asked; no change of what was found.
+STORES = "stores"
+
 
 class NotSeen(Exception):
     """Raised below the engine when a question got no usable answer; becomes Unobserved."""

@@ -49,6 +49,7 @@ OF_TLS12 = (
 SERVED = (
     "tls.protocol.ssl=pass tls.protocol.legacy=pass tls.protocol.tls13=pass tls.cipher.insecure=pass "
     "tls.cipher.forward_secrecy=pass tls.kex.pq_hybrid=warn tls.kex.pq_hybrid=pass "
+    "tls.vuln.heartbleed=pass tls.vuln.ccs=pass tls.vuln.robot=pass "
 ) + OF_TLS12
 CERTIFICATE = (
     "tls.cert.expiry=pass tls.cert.trust=pass tls.cert.chain=pass tls.cert.hostname=pass tls.cert.key=pass "
@@ -66,7 +67,7 @@ NO_HSTS = "tls.hsts.policy=fail "
 NO_TXT = "web.securitytxt=fail "
 CLEAR = "tls.https.redirect=fail "
 # A ServerHello of TLS 1.2, without any extension, to a hello that offered TLS 1.3.
-ONLY_12 = "tls.protocol.tls13=warn tls.ems=fail "
+ONLY_12 = "tls.protocol.tls13=warn tls.ems=fail tls.reneg=fail "
 GREETED = "mail.mx.valid=pass "
 
 # What holds for all of a kind, whatever the one server does. The TLS in front of a hostile web server is a good one.
@@ -119,7 +120,9 @@ ROWS: dict[str, Row] = {
     "tls.version_from_nowhere": Row("malformed"),
     "tls.record_type_from_nowhere": Row("malformed"),
     "tls.alert_from_nowhere": Row("malformed refused_by_target"),
-    "tls.retry_for_ever": Row("malformed", "tls.protocol.tls13=pass", busy=True),
+    "tls.retry_for_ever": Row(
+        "malformed", "tls.protocol.tls13=pass tls.vuln.heartbleed=pass tls.vuln.ccs=pass", busy=True
+    ),
     "tls.warnings_for_ever": Row("malformed refused_by_target", busy=True),
     "tls.empty_records_for_ever": Row("malformed", busy=True),
     "tls.fragments_for_ever": Row("malformed", busy=True),

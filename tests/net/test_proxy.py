@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
-import re
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,11 +18,9 @@ from posture.model import NotSeen, Reason
 from posture.net.decisions import Decision
 from posture.net.governor import Traffic
 from posture.net.proxy import ConnectProxy, connect_proxy
-from posture.net.sandbox import End
-from posture.net.sslyze import COMMANDS, run_sslyze, sslyze_arguments
-from tests.lab import free_port, need, serve
+from posture.net.tunnel import End
+from tests.lab import free_port
 from tests.net import desk, servers
-from tests.net.processes import below
 
 NAME = desk.TASK.name
 ECHO_BYTES = 100_000
@@ -181,14 +175,65 @@ def test_what_the_door_says_is_what_the_client_hears() -> None:
     asyncio.run(scenario())
 
 
-def test_a_tunnel_that_broke_is_known_though_the_client_only_sees_an_end() -> None:
+def test_a_tunnel_that_was_reset_ends_so_for_the_client_and_is_known() -> None:
     async def scenario() -> None:
         async with standing(servers.reset) as (_, proxy, server, _records):
             code, reader, writer = await asked(proxy, head(proxy, f"{NAME}:{server.port}"))
+            assert code == 200
             writer.write(b"hello")
-            assert (code, await reader.read()) == (200, b"")
+            with pytest.raises(ConnectionResetError):
+                await reader.read()
             writer.close()
             assert [fault.reason for fault in proxy.unseen] == [Reason.RESET]
+            assert [tunnel.end for tunnel in proxy.log] == [End.RESET]
+
+
+@pytest.mark.parametrize(("handler", "end"), [(echo, End.CLIENT), (servers.saying(b"hello", ask=False), End.TARGET)])
+def test_every_tunnel_is_logged_with_who_ended_it(handler: servers.Handler, end: End) -> None:
+    async def scenario() -> None:
+        async with standing(handler) as (_, proxy, server, _records):
+            _, reader, writer = await asked(proxy, head(proxy, f"{NAME}:{server.port}"))
+            writer.write(b"hello")
+            assert await reader.readexactly(5) == b"hello"
+            if end is End.CLIENT:
+                writer.close()
+            while not proxy.log:
+                await asyncio.sleep(0.01)
+            writer.close()
+            assert [(tunnel.end, tunnel.answered) for tunnel in proxy.log] == [(end, True)]
+
+    asyncio.run(scenario())
+
+
+def test_a_target_that_says_nothing_is_asked_twice_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("posture.net.tunnel.SILENT_SECONDS", 0.0)
+
+    async def scenario() -> None:
+        async with standing(servers.silent) as (_, proxy, server, records):
+            target = head(proxy, f"{NAME}:{server.port}")
+            for number in (1, 2):
+                _, _, writer = await asked(proxy, target)
+                writer.close()
+                while len(proxy.log) < number:
+                    await asyncio.sleep(0.01)
+            assert await status(proxy, target) == 504
+            assert (len(records), server.connections) == (2, 2)
+
+    asyncio.run(scenario())
+
+
+def test_a_greeting_comes_after_a_pause_where_one_is_asked_for() -> None:
+    async def scenario() -> None:
+        async with servers.tcp_server(servers.saying(b"* OK ready", ask=False)) as server:
+            door = desk.broker().door(desk.task())
+            async with connect_proxy(door, NAME, "127.0.0.1", server.port, budget=1, pause=0.3) as proxy:
+                started = asyncio.get_running_loop().time()
+                _, reader, writer = await asked(proxy, head(proxy, f"{NAME}:{server.port}"))
+                assert await reader.read(65_536) == b"* OK ready"
+                assert asyncio.get_running_loop().time() - started >= 0.3
+                writer.close()
+
+    asyncio.run(scenario())
 
     asyncio.run(scenario())
 
@@ -259,159 +304,5 @@ def test_a_client_that_leaves_while_it_waits_costs_no_connection() -> None:
                 async with holder:
                     pass
             assert (len(records), server.connections) == (1, 1)
-
-    asyncio.run(scenario())
-
-
-# ---- the real sslyze
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "--update_trust_stores",
-        "-h",
-        "a b",
-        "a\nb",
-        "a{127.0.0.1}",
-        "a:1",
-        "[::1]",
-        "::1",
-        "",
-        "a..b",
-        "0x7f000001",
-        "2130706433",
-        "127.1",
-        "@file",
-        "ä.gov.example",
-        "x" * 64,
-        None,
-    ],
-)
-def test_what_is_no_host_name_is_no_argument(name: Any) -> None:
-    with pytest.raises(ValueError, match="no host name"):
-        sslyze_arguments(name, 443, ["certinfo"], "http://127.0.0.1:1/")
-
-
-@pytest.mark.parametrize(("port", "commands"), [(0, COMMANDS), (25, COMMANDS), ("443", COMMANDS), (True, COMMANDS)])
-def test_what_is_no_port_of_a_tls_server_is_none(port: Any, commands: Collection[str]) -> None:
-    with pytest.raises(ValueError, match="port"):
-        sslyze_arguments(NAME, port, commands, "http://127.0.0.1:1/")
-
-
-@pytest.mark.parametrize("commands", [[], ["http_headers"], ["certinfo", "update_trust_stores"], ["certinfo --x"]])
-def test_commands_are_ours(commands: Collection[str]) -> None:
-    with pytest.raises(ValueError, match="commands"):
-        sslyze_arguments(NAME, 443, commands, "http://127.0.0.1:1/")
-
-
-@given(st.text(), st.integers())
-def test_no_text_becomes_an_option(name: str, port: int) -> None:
-    try:
-        arguments = sslyze_arguments(name, port, ["certinfo"], "http://p:s@127.0.0.1:1/")
-    except ValueError:
-        return
-    assert re.fullmatch(r"[a-z0-9_][a-z0-9_.-]*:\d+", arguments[-1])
-    assert arguments[:-1] == sslyze_arguments(NAME, 443, ["certinfo"], "http://p:s@127.0.0.1:1/")[:-1]
-
-
-@asynccontextmanager
-async def tls_target(tmp_path: Path) -> AsyncIterator[servers.Seen]:
-    """openssl s_server, behind a forwarder that counts what reaches it."""
-    openssl = need("openssl", "openssl")
-    certificate = trustme.CA().issue_cert(NAME)
-    certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
-    behind = free_port()
-    argv: list[str | Path] = [
-        openssl,
-        "s_server",
-        "-accept",
-        f"127.0.0.1:{behind}",
-        "-cert",
-        tmp_path / "server.pem",
-        "-quiet",
-        "-www",
-    ]
-
-    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        onward, back = await asyncio.open_connection("127.0.0.1", behind)
-        try:
-            async with asyncio.timeout(60):
-                await asyncio.wait(
-                    [asyncio.ensure_future(copied(reader, back)), asyncio.ensure_future(copied(onward, writer))],
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
-        finally:
-            back.close()
-
-    async def copied(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        try:
-            while data := await source.read(65_536):
-                sink.write(data)
-                await sink.drain()
-        except ConnectionError:
-            pass
-
-    with serve(argv, ready=("127.0.0.1", behind)):
-        async with servers.tcp_server(forward) as server:
-            yield server
-
-
-def test_sslyze_completes_through_the_door_alone(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        records: list[Decision] = []
-        async with tls_target(tmp_path) as server:
-            door = desk.broker(on_decision=records.append).door(desk.task(), seconds=120)
-            done = await run_sslyze(door, "127.0.0.1", server.port, COMMANDS, seconds=120)
-
-            assert done.ran.succeeded, done.ran
-            assert len(records) == server.connections == done.connections > 10
-            assert done.unseen == ()
-            (result,) = json.loads(done.ran.stdout)["server_scan_results"]
-            answers = {name: each["status"] for name, each in result["scan_result"].items()}
-            assert result["server_location"]["hostname"] == NAME
-            assert answers["certificate_info"] == answers["heartbleed"] == answers["robot"] == "COMPLETED"
-
-    asyncio.run(scenario())
-
-
-def test_a_budget_that_is_used_up_ends_its_connections_not_its_report(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with tls_target(tmp_path) as server:
-            door = desk.broker().door(desk.task(), seconds=120)
-            done = await run_sslyze(door, "127.0.0.1", server.port, COMMANDS, budget=3, seconds=120)
-            assert server.connections == done.connections == 3
-            assert done.unseen, "what it says of the rest is nothing"
-
-    asyncio.run(scenario())
-
-
-def test_a_dripping_server_does_not_outlast_the_deadline() -> None:
-    async def scenario() -> None:
-        drip = servers.saying(*[b"\x16"] * 600, every=0.2, ask=False)
-        async with servers.tcp_server(drip) as server:
-            door = desk.broker().door(desk.task(), seconds=120)
-            done = await run_sslyze(door, "127.0.0.1", server.port, ["certinfo"], seconds=3)
-            assert done.ran.end is End.DEADLINE
-            assert below() == []
-
-    asyncio.run(scenario())
-
-
-def test_the_kill_switch_ends_sslyze() -> None:
-    async def scenario() -> None:
-        async with servers.tcp_server(servers.silent) as server:
-            door = desk.broker().door(desk.task(), seconds=120)
-            task = asyncio.create_task(run_sslyze(door, "127.0.0.1", server.port, ["certinfo"], seconds=120))
-            async with asyncio.timeout(60):
-                while not server.connections:
-                    await asyncio.sleep(0.01)
-            secret_is_shown = [words for words in below() if any("posture:" in word for word in words)]
-            door.close()
-            with pytest.raises(NotSeen) as caught:
-                await task
-            assert caught.value.reason is Reason.STOPPED
-            assert below() == []
-            assert secret_is_shown == []
 
     asyncio.run(scenario())

@@ -1,6 +1,6 @@
 """Programs of others send nothing outside their grants either, keep to their budget, and die by a stop order.
 
-No probe of the catalogue starts one yet: in these scans nmap goes with the sweep and sslyze with HTTPS (tests/children.py).
+In these scans nmap goes with the sweep, and sslyze with all its commands at once with HTTPS (tests/children.py).
 """
 
 from __future__ import annotations

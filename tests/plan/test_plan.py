@@ -18,7 +18,8 @@ import pytest
 from posture.door import Reply
 from posture.errors import UsageError
 from posture.model import Absent, AbsentCause, NotSeen, Reason, Unobserved
-from posture.plan import FOLLOWS, Plan, Selection, make_plan
+from posture.plan import FOLLOWS, Plan, Selection, Settled, make_plan
+from posture.plan.deep import DEEP_PROBES
 from posture.policy import load_policy
 from posture.reporters.cells import json_default
 from posture.schemas import schema
@@ -73,7 +74,12 @@ def rows(plan: Plan, *columns: str) -> set[tuple[Any, ...]]:
 
 
 def settled(plan: Plan) -> dict[str, Any]:
-    return {each.probe: each.answer for each in plan.settled}
+    """By probe; without those that only deep scans run, of which there is nothing to say in others."""
+    return {each.probe: each.answer for each in plan.settled if not _is_not_deep(each)}
+
+
+def _is_not_deep(each: Settled) -> bool:
+    return each.probe in DEEP_PROBES and isinstance(each.answer, Unobserved) and each.answer.reason is Reason.NOT_RUN
 
 
 def valid(plan: Plan) -> Plan:
@@ -106,7 +112,7 @@ def test_a_host_is_asked_on_its_declared_ports_and_swept(tmp_path: Path) -> None
     }
     assert {task.addresses for task in sent(plan)} == {(OWN,)}
     assert rows(plan, "ministry", "asset", "authorisation") == {("finance", WWW, "lc-2026-001")}
-    assert (plan.refusals, plan.settled, plan.notes) == ((), (), ())
+    assert (plan.refusals, settled(plan), plan.notes) == ((), {}, ())
 
 
 def test_every_address_of_a_name_is_asked(tmp_path: Path) -> None:
@@ -169,7 +175,7 @@ def test_no_declared_port_means_nothing_to_judge_but_a_sweep(tmp_path: Path) -> 
     plan = valid(planned(tmp_path, text_of(host(ports=[])), {WWW: (OWN,)}))
 
     assert {task.probe for task in plan.tasks} == {"ports"}
-    assert set(settled(plan)) == {"tls", "tls_legacy", "crl", "key_use", "http", "securitytxt"}
+    assert set(settled(plan)) == {"tls", "tls_legacy", "crl", "key_use", "http", "securitytxt", *DEEP_PROBES}
     assert {answer.cause for answer in settled(plan).values()} == {AbsentCause.NOT_DECLARED}
 
 

@@ -7,16 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from posture.facts import TlsFacts
 from posture.inventory.records import Inventory
 from posture.model import ProbeClass, Reason, Unobserved
 from posture.plan import FOLLOWS, Plan, Selection, make_plan
-from posture.plan import asset as planning
+from posture.plan.deep import DEEP_PROBES
 from posture.policy import load_policy
-from posture.probes.base import Door, Probe
 from posture.scope import Scope
 from posture.stop import Order, Orders
-from posture.task import Task
 from tests.inventory.documents import AT, load
 from tests.net.desk import Names
 from tests.plan.test_plan import ALL_CLASSES, OWN, WWW, Failing, host, text_of
@@ -67,7 +64,7 @@ def test_one_stopped_address_leaves_the_others(tmp_path: Path) -> None:
 
     assert {task.addresses for task in plan.tasks if FOLLOWS not in task.params} == {(OTHER,)}
     assert {(each.code, each.address) for each in plan.refusals} == {("E-SCOPE-041", OWN)}
-    stopped = {each.subject for each in plan.settled}
+    stopped = {each.subject for each in plan.settled if each.probe not in DEEP_PROBES}
     assert stopped >= {f"{OWN}:443/tcp", OWN}
     assert all(OWN in subject for subject in stopped)
 
@@ -81,17 +78,6 @@ def test_an_asset_that_is_the_stopped_address(tmp_path: Path) -> None:
 
 
 # ---- intrusive probes
-
-
-@pytest.fixture
-def heartbleed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The TLS probe, were it intrusive: no such probe is shipped yet."""
-
-    async def observe(task: Task, door: Door) -> TlsFacts:
-        raise AssertionError
-
-    probe = Probe("tls", TlsFacts, ProbeClass.INTRUSIVE, observe)
-    monkeypatch.setitem(planning._PROBES, "tls", probe)
 
 
 GRANTED = ALL_CLASSES.replace('"active"]', '"active", "intrusive"]')
@@ -109,17 +95,16 @@ GRANTED = ALL_CLASSES.replace('"active"]', '"active", "intrusive"]')
     ],
     ids=["all three", "no asset", "a ministry is no asset", "standard", "passive", "not granted"],
 )
-@pytest.mark.usefixtures("heartbleed")
 def test_intrusive_needs_the_class_the_profile_and_the_asset(
     selection: Selection, authority: str, why: str | None, tmp_path: Path
 ) -> None:
     inventory, _ = load(tmp_path, text_of(host(), authority=authority))
     plan = planned(inventory, Names({WWW: (OWN,)}), selection=selection)
     intrusive = [task for task in plan.tasks if task.probe_class is ProbeClass.INTRUSIVE]
-    settled = [each.answer for each in plan.settled if each.probe == "tls"]
+    settled = [each.answer for each in plan.settled if each.probe == "tls_vulnerability"]
 
     if why is None:
-        assert [task.probe for task in intrusive] == ["tls"]
+        assert [task.probe for task in intrusive] == ["tls_vulnerability"]
         assert settled == []
         return
     assert intrusive == []

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from posture.history import runs
-from posture.model import Answer
+from posture.model import Answer, Reason
 from posture.store import Question
 from posture.store.quiet import silent_controls
 from tests.store import ADDRESS, HTTPS, SITE, World, policy, silence, site, tls
@@ -27,7 +27,7 @@ def both(first: Answer, second: Answer) -> dict[Question, Answer]:
 
 def alarms(world: World, least: int = 3) -> list[tuple[str, int, int]]:
     with world.open(write=False) as store:
-        found = silent_controls(store.reader, store.reader.runs()[0], least)
+        found = silent_controls(store.reader, store.reader.runs()[0], least, store.shipped)
     return [(one.control, one.runs, one.assets) for one in found]
 
 
@@ -73,3 +73,12 @@ def test_a_look_at_one_asset_does_not_count(world: World) -> None:
     for _ in range(3):
         world.scan({(SITE, "tls", HTTPS): silence()}, (site(), site(1)), selectors={"assets": [SITE.name]})
     assert alarms(world) == []
+
+
+def test_what_the_profile_leaves_out_has_not_gone_silent(world: World) -> None:
+    world.scan(both(tls("good"), tls("good")))
+    for _ in range(3):
+        world.scan(both(silence(Reason.NOT_RUN), silence(Reason.NOT_RUN)))
+    assert alarms(world) == []
+    world.scan(both(silence(Reason.NOT_RUN), silence()))
+    assert alarms(world) == [("t.cert", 4, 2)]

@@ -20,18 +20,23 @@ FAMILIES = ("tls", "dns", "email", "services", "web")
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """One thing a rule may say. ``text`` is a str.format template over the verdict's args."""
+    """One thing a rule may say. ``text`` is a str.format template over the verdict's args.
+
+    ``also``: a second sentence, said when the verdict has the args for it.
+    """
 
     name: str
     outcome: Outcome
     text: str
+    also: str = ""
 
     def sentence(self, args: Mapping[str, Any]) -> str:
         """The finding in plain words; lists are joined by commas."""
-        if "{" not in self.text:
-            return self.text
+        text = f"{self.text} {self.also}" if self.also and _fields(self.also) <= args.keys() else self.text
+        if "{" not in text:
+            return text
         shown = {key: _plain(value) for key, value in args.items()}
-        return Formatter().vformat(self.text, (), shown)
+        return Formatter().vformat(text, (), shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,10 @@ class Control:
     tags: Mapping[str, Tag]
     rule: Rule
     mending: Mending = NOT_SAID
+
+
+def _fields(template: str) -> set[str]:
+    return {name for _, name, _, _ in Formatter().parse(template) if name}
 
 
 def _plain(value: Any) -> Any:
@@ -106,6 +115,9 @@ def _control(family: str, entry: Mapping[str, Any], rule: Rule | None) -> Contro
         meaning=entry["meaning"],
         remedy=entry["remedy"],
         mapping=entry["mapping"],
-        tags={name: Tag(name, Outcome(tag["outcome"]), tag["text"]) for name, tag in entry["tags"].items()},
+        tags={
+            name: Tag(name, Outcome(tag["outcome"]), tag["text"], entry.get("also", ""))
+            for name, tag in entry["tags"].items()
+        },
         rule=rule,
     )

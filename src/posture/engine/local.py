@@ -88,23 +88,25 @@ async def run(
 
 def arrange(tasks: Iterable[Task], probes: Mapping[str, Probe] = NO_PROBES) -> list[list[Task]]:
     """Groups of equal work in the order to do them: assets take turns, and of each asset first one task per address
-    and port, which shows at once whether anything lives there; sweeps last."""
+    and port, which shows at once whether anything lives there; sweeps late, and programs of others last."""
     groups: dict[Hashable, list[Task]] = {}
     for task in tasks:
         groups.setdefault(work_of(task, probes), []).append(task)
     by_asset: dict[Hashable, list[list[Task]]] = {}
     for group in groups.values():
         by_asset.setdefault(_asset(group[0]), []).append(group)
-    turns = zip_longest(*(_liveness_first(groups) for groups in by_asset.values()))
+    turns = zip_longest(*(_liveness_first(groups, probes) for groups in by_asset.values()))
     return [group for group in chain.from_iterable(turns) if group is not None]
 
 
-def _liveness_first(groups: list[list[Task]]) -> list[list[Task]]:
+def _liveness_first(groups: list[list[Task]], probes: Mapping[str, Probe]) -> list[list[Task]]:
     seen: set[Hashable] = set()
     ranks = []
     for group in groups:
         endpoint = (group[0].addresses, group[0].port)
-        ranks.append(2 if endpoint[1] is None and endpoint[0] else int(endpoint in seen))
+        rank = 2 if endpoint[1] is None and endpoint[0] else int(endpoint in seen)
+        probe = probes.get(group[0].probe)
+        ranks.append(3 if probe is not None and probe.deep else rank)
         seen.add(endpoint)
     return [group for _, group in sorted(zip(ranks, groups, strict=True), key=lambda ranked: ranked[0])]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from posture.facts.base import Facts, decode, digest, encode
 from posture.facts.certificate import CrlFacts, KeyUseFacts
+from posture.facts.deep import TlsEarlyDataFacts, TlsStoresFacts, TlsVulnerabilityFacts
 from posture.facts.dns import (
     AxfrFacts,
     CaaFacts,
@@ -29,6 +30,9 @@ FACTS: dict[str, type[Facts]] = {
         TlsLegacyFacts,
         CrlFacts,
         KeyUseFacts,
+        TlsStoresFacts,
+        TlsEarlyDataFacts,
+        TlsVulnerabilityFacts,
         HttpFacts,
         SecurityTxtFacts,
         DelegationFacts,
@@ -61,8 +65,11 @@ __all__ = [
     "SecurityTxtFacts",
     "SmtpFacts",
     "SpfFacts",
+    "TlsEarlyDataFacts",
     "TlsFacts",
     "TlsLegacyFacts",
+    "TlsStoresFacts",
+    "TlsVulnerabilityFacts",
     "decode",
     "digest",
     "encode",

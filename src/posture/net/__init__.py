@@ -6,6 +6,7 @@ asset      what the connections of one asset share: its clock and its silent add
 tcp, udp   sockets with absolute deadlines and byte caps
 sandbox    programs of others: limits, an empty environment, certain death (keeper is the process between)
 child      such a program under a grant; nmap and sslyze are the two, proxy is sslyze's only way out
+tunnel     what goes through that proxy, as its middle sees it: records by kind, never their content
 guard      the second lock: in a running scan the interpreter refuses what went round the broker
 tls, http  one browser-like GET, readable even from a legacy server
 resolver   our own resolver, asked once per name and type in a run

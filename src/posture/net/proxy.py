@@ -15,6 +15,7 @@ import contextlib
 import hmac
 import secrets
 import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,11 +23,14 @@ from dataclasses import dataclass, field
 from posture.door import Stream
 from posture.model import NotSeen, NotThere, Reason
 from posture.net.broker import CONNECT_SECONDS, BrokerDoor
+from posture.net.tunnel import End, Observer, Tunnel
 
 LOOPBACK = "127.0.0.1"
 HEAD_BYTES = 4096
 HEAD_SECONDS = 10.0
 _CHUNK = 65_536
+# After so many tunnels in which the target said nothing at all, there are no more: it would not answer the next either.
+_MUTE = 2
 _USER = "posture"
 _REASONS = {
     200: "Connection established",
@@ -46,7 +50,9 @@ class ConnectProxy:
     """A proxy at work.
 
     ``tunnels`` counts connections asked of the door, at most ``budget``; ``refused`` what was asked for otherwise;
-    ``unseen`` why tunnels were not to be had: a child that met one of them knows less than it says.
+    ``unseen`` why tunnels were not to be had: a child that met one of them knows less than it says. ``log``: every tunnel
+    that has ended. ``pause``: seconds before the target's first words are handed on; some clients read them together with
+    our answer otherwise, and drop them.
     """
 
     door: BrokerDoor
@@ -54,10 +60,12 @@ class ConnectProxy:
     address: str
     port: int
     budget: int
+    pause: float = 0.0
     listening: int = 0
     tunnels: int = 0
     refused: int = 0
     unseen: list[NotSeen] = field(default_factory=list)
+    log: list[Tunnel] = field(default_factory=list)
     _secret: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
 
     @property
@@ -78,6 +86,9 @@ class ConnectProxy:
             self.refused += 1
             if status == 429:
                 self.unseen.append(NotSeen(Reason.RATE_LIMITED, f"the budget of {self.budget} connections is used up"))
+                self.log.append(Tunnel(End.UNSEEN))
+            elif status == 504:
+                self.log.append(Tunnel(End.SILENCE))
             await _answer(writer, status)
             return
         self.tunnels += 1
@@ -104,6 +115,8 @@ class ConnectProxy:
         host, _, port = words[1].decode("latin-1").rpartition(":")
         if host.removeprefix("[").removesuffix("]").lower() not in (self.name, self.address) or port != str(self.port):
             return 403
+        if len(self.log) >= _MUTE and all(one.end is End.SILENCE and not one.answered for one in self.log):
+            return 504
         return 200 if self.tunnels < self.budget else 429
 
     async def _dial(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Stream | None:
@@ -114,12 +127,15 @@ class ConnectProxy:
         try:
             await asyncio.wait({dialling, leaving}, return_when=asyncio.FIRST_COMPLETED)
             if not dialling.done():
+                self.log.append(Tunnel(End.LEFT))
                 return None
             return dialling.result()
         except NotThere:
+            self.log.append(Tunnel(End.CLOSED))
             await _answer(writer, 502)
         except NotSeen as fault:
             self.unseen.append(fault)
+            self.log.append(Tunnel(_end(fault)))
             await _answer(writer, _status(fault))
         finally:
             leaving.cancel()
@@ -132,32 +148,42 @@ class ConnectProxy:
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, stream: Stream) -> None:
         """Bytes both ways until either side ends; the stream has its own caps and deadlines."""
-        ways = [asyncio.ensure_future(_upwards(reader, stream)), asyncio.ensure_future(_downwards(stream, writer))]
+        now = asyncio.get_running_loop().time
+        observer = Observer(now())
+        upwards = asyncio.ensure_future(_upwards(reader, stream, observer))
+        downwards = asyncio.ensure_future(_downwards(stream, writer, observer, self.pause))
+        end = End.UNSEEN
         try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({upwards, downwards}, return_when=asyncio.FIRST_COMPLETED)
+            end = End.TARGET if downwards.done() else End.CLIENT
         finally:
-            for way in ways:
+            for way in (upwards, downwards):
                 way.cancel()
-            ends = await asyncio.gather(*ways, return_exceptions=True)
-            # The client only sees the tunnel end, whatever the reason.
-            self.unseen += [end for end in ends if isinstance(end, NotSeen)]
+            ends = await asyncio.gather(upwards, downwards, return_exceptions=True)
+            # The client only sees the tunnel end, and a reset as one.
+            faults = [fault for fault in ends if isinstance(fault, NotSeen)]
+            self.unseen += faults
+            self.log.append(observer.ended(_end(faults[0]) if faults else end, now()))
+            if end is not End.UNSEEN and any(fault.reason is Reason.RESET for fault in faults):
+                _reset(writer)
 
 
 @asynccontextmanager
 async def connect_proxy(
-    door: BrokerDoor, name: str, address: str, port: int, *, budget: int
+    door: BrokerDoor, name: str, address: str, port: int, *, budget: int, pause: float = 0.0
 ) -> AsyncIterator[ConnectProxy]:
     """A proxy to one target, for the length of the block.
 
     Args:
         name: what the child calls the target; ``address`` is what is dialled, and must be one of the task's.
         budget: tunnels in all.
+        pause: as of :class:`ConnectProxy`.
 
     Raises:
         NotSeen: OUT_OF_SCOPE, the address is none of the task's; VANTAGE_LIMITED, nothing can listen here.
     """
     door.must_be_ours(address)
-    proxy = ConnectProxy(door, name.lower(), address, port, budget)
+    proxy = ConnectProxy(door, name.lower(), address, port, budget, pause)
     clients: set[asyncio.Task[None]] = set()
 
     def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -211,14 +237,26 @@ def _status(fault: NotSeen) -> int:
     return {Reason.TIMEOUT: 504, Reason.DEADLINE: 504, Reason.RESET: 502}.get(fault.reason, 503)
 
 
-async def _upwards(reader: asyncio.StreamReader, stream: Stream) -> None:
+def _end(fault: NotSeen) -> End:
+    return {Reason.TIMEOUT: End.TIMEOUT, Reason.RESET: End.RESET}.get(fault.reason, End.UNSEEN)
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """The client's connection ends as the target's did: some programs draw conclusions from it."""
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+async def _upwards(reader: asyncio.StreamReader, stream: Stream, observer: Observer) -> None:
     with contextlib.suppress(ConnectionError):
         while data := await reader.read(_CHUNK):
+            observer.saw(data, up=True, at=asyncio.get_running_loop().time())
             await stream.write(data)
 
 
-async def _downwards(stream: Stream, writer: asyncio.StreamWriter) -> None:
+async def _downwards(stream: Stream, writer: asyncio.StreamWriter, observer: Observer, pause: float) -> None:
+    await asyncio.sleep(pause)
     with contextlib.suppress(ConnectionError):
         while data := await stream.read():
+            observer.saw(data, up=False, at=asyncio.get_running_loop().time())
             writer.write(data)
             await writer.drain()

@@ -95,6 +95,8 @@ async def run_boxed(argv: Sequence[str], *, deadline: float, stdin: bytes = b"",
     if any("\0" in word for word in argv):
         raise ValueError("a NUL in an argument")
     box = box or Box()
+    if not hasattr(os, "pidfd_open"):
+        raise _no_box(argv, "that takes Linux 5.3 or newer")
     try:
         with tempfile.TemporaryDirectory(prefix="posture-box-", ignore_cleanup_errors=True) as folder:
             return await _attended(argv, box, folder, stdin, deadline)

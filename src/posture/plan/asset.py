@@ -21,6 +21,7 @@ from posture.model import (
     endpoint,
 )
 from posture.net.decisions import Decider
+from posture.plan.deep import DEEP_PROBES, NOT_DEEP, deep_probes, is_https
 from posture.plan.following import following
 from posture.plan.settled import Refused, Settled
 from posture.probes import PROBES
@@ -54,7 +55,7 @@ _PROBES = {probe.name: probe for probe in PROBES}
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What planning every asset leans on. ``check_of``: the probes wanted, each with its family."""
+    """What planning every asset leans on. ``check_of``: the probes wanted, each with its family; ``deep``: the profile."""
 
     inventory: Inventory
     scope: Decider
@@ -62,6 +63,7 @@ class Terms:
     check_of: Mapping[str, str]
     classes: frozenset[ProbeClass]
     at: datetime
+    deep: bool = False
 
 
 @dataclass(slots=True)
@@ -108,7 +110,7 @@ class AssetPlanner:
 
     def _settle_stopped(self, refusal: Refusal) -> None:
         zone = (*ZONE_PROBES, "nameserver", "axfr", "smtp") if self.asset.kind == "zone" else ()
-        host = (*ENDPOINT_PROBES, "ports") if self.asset.has_host else ()
+        host = (*ENDPOINT_PROBES, "ports", *DEEP_PROBES) if self.asset.has_host else ()
         for probe in (*zone, *host):
             if probe in self.terms.check_of:
                 self._record_refusal(probe, None, None, refusal)
@@ -173,7 +175,7 @@ class AssetPlanner:
     # ---- hosts: TLS, web and services at the asset's own name
 
     async def _host(self) -> None:
-        wanted = [probe for probe in (*ENDPOINT_PROBES, "ports") if probe in self.terms.check_of]
+        wanted = [probe for probe in (*ENDPOINT_PROBES, "ports", *DEEP_PROBES) if probe in self.terms.check_of]
         if not wanted:
             return
         try:
@@ -192,6 +194,8 @@ class AssetPlanner:
         tasks, settled = following(self.tasks, self.settled, self.terms.check_of)
         self.tasks += tasks
         self.settled += settled
+        for address in addresses:
+            self._deep(address)
 
     async def _addresses(self) -> tuple[str, ...]:
         if self.asset.kind == "address":
@@ -202,7 +206,9 @@ class AssetPlanner:
         """Controls of what the inventory says is not offered are not applicable, and say so."""
         absent = Absent(AbsentCause.NOT_DECLARED, self.terms.at)
         if not any(_starts_tls(port) or _starttls(port) for port in self.asset.declared_ports):
-            self._settle_all(("tls", "tls_legacy"), absent)
+            self._settle_all(("tls", "tls_legacy", "tls_stores", "tls_vulnerability"), absent)
+        if not any(map(is_https, self.asset.declared_ports)):
+            self._settle("tls_early_data", "", absent)
         if not _is_web(self.asset):
             self._settle_all(("http", "securitytxt"), absent)
 
@@ -219,6 +225,23 @@ class AssetPlanner:
             for number, scheme in ((80, "http"), (443, "https")):
                 self._offer("http", endpoint(address, number), name, (address,), number, {"scheme": scheme})
             self._offer("securitytxt", endpoint(address, 443), name, (address,), 443)
+
+    def _deep(self, address: str) -> None:
+        """What deep scans ask; in others it is known beforehand that nobody asked."""
+        for port in self.asset.declared_ports:
+            starttls, subject = _starttls(port), endpoint(address, port.number)
+            params = {"starttls": starttls} if starttls else {}
+            for probe in deep_probes(port, starttls, starts_tls=_starts_tls(port)):
+                if why := self._not_deep(probe):
+                    self._settle(probe, subject, Unobserved(Reason.NOT_RUN, self.terms.at, why))
+                else:
+                    self._offer(probe, subject, self.asset.name, (address,), port.number, params)
+
+    def _not_deep(self, probe: str) -> str:
+        """Why a deep probe does not belong to this run; a refusal to be granted it would be about nothing then."""
+        if _PROBES[probe].probe_class not in self.terms.classes:
+            return INTRUSIVE_ALONE
+        return "" if self.terms.deep else NOT_DEEP
 
     def _sweep(self, address: str) -> None:
         """One sweep of the authorised part of the port matrix; when none is granted one refusal stands for all."""
@@ -336,8 +359,7 @@ class AssetPlanner:
         if probe_class in self.terms.classes:
             self.tasks.append(self._task(probe, subject, name, addresses, port, grant.authorisation, params))
         else:
-            why = INTRUSIVE_ALONE if probe_class is ProbeClass.INTRUSIVE else NOT_IN_PROFILE
-            self._settle(probe, subject, Unobserved(Reason.NOT_RUN, self.terms.at, why))
+            self._settle(probe, subject, Unobserved(Reason.NOT_RUN, self.terms.at, NOT_IN_PROFILE))
 
     def _task(
         self,

@@ -50,6 +50,10 @@ class Selection:
         chosen = PROFILES[self.profile]
         return chosen if self.assets else chosen - {ProbeClass.INTRUSIVE}
 
+    @property
+    def deep(self) -> bool:
+        return self.profile == "deep"
+
     def wants(self, asset: Asset) -> bool:
         return (not self.ministries or asset.ministry in self.ministries) and (
             not self.assets or asset.name in self.assets

@@ -36,7 +36,10 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A registered probe. ``name`` equals ``facts.TYPE``; ``deadline`` seconds are its own share of the asset's clock."""
+    """A registered probe. ``name`` equals ``facts.TYPE``; ``deadline`` seconds are its own share of the asset's clock.
+
+    ``deep``: it runs only with the profile deep, whatever its class.
+    """
 
     name: str
     facts: type[Facts]
@@ -44,3 +47,4 @@ class Probe:
     observe: Callable[[Task, Door], Awaitable[Facts]]
     deadline: float = 30.0
     parts: Parts | None = None
+    deep: bool = False

@@ -6,8 +6,11 @@ about the control says it once; the findings keep their last known answers.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from posture.checks import Control
+from posture.model import Reason
 from posture.store.bitmap import Bitmap
 from posture.store.reader import Reader
 from posture.store.records import RunRecord, stamp
@@ -42,14 +45,17 @@ class SilentControl:
         }
 
 
-def silent_controls(reader: Reader, run: RunRecord, least: int = SILENT_RUNS) -> tuple[SilentControl, ...]:
+def silent_controls(
+    reader: Reader, run: RunRecord, least: int = SILENT_RUNS, shipped: Mapping[str, Control] | None = None
+) -> tuple[SilentControl, ...]:
     """What was silent everywhere in the last whole runs of a vantage up to a run, though once it was answered.
 
     A whole run is complete and without selectors. A control that was never answered has not gone silent: it waits for
-    a class to be granted, or for a program.
+    a class to be granted, or for a program. Nor has one that only deep scans ask, between two of them.
 
     Args:
         least: runs in a row that make an alarm.
+        shipped: the controls, for what each of them needs.
     """
     whole = [
         one
@@ -76,8 +82,16 @@ def silent_controls(reader: Reader, run: RunRecord, least: int = SILENT_RUNS) ->
     return tuple(
         one
         for one in sorted(found, key=lambda one: one.control)
-        if one.runs >= least and reader.was_ever_known(one.control, run)
+        if one.runs >= least
+        and reader.was_ever_known(one.control, run)
+        and not _is_not_asked(reader, run, (shipped or {}).get(one.control))
     )
+
+
+def _is_not_asked(reader: Reader, run: RunRecord, control: Control | None) -> bool:
+    """Whether something that a control needs was left out by the profile of the last runs, everywhere."""
+    needs = control.rule.needs if control else ()
+    return any(reader.miss_reasons(run, need.TYPE) == {str(Reason.NOT_RUN)} for need in needs)
 
 
 def _quiet(reader: Reader, run: RunRecord) -> dict[str, Bitmap]:

@@ -281,6 +281,11 @@ class Reader:
             for probe, targeted, answered in self._connection.execute(query, (run.number,))
         }
 
+    def miss_reasons(self, run: RunRecord, probe: str) -> set[str]:
+        """Why a probe's answers are missing, as of the newest run of the vantage."""
+        query = "SELECT DISTINCT reason FROM miss WHERE probe = ? AND vantage_id = ? AND to_run IS NULL"
+        return {row[0] for row in self._connection.execute(query, (probe, self.texts.known(run.vantage)))}
+
     def looks(self, run: int) -> Looks:
         """By control: assets asked, assets known in full, and for those known in part the silent subjects by bit."""
         query = "SELECT code, asked, known, silent FROM judged JOIN control ON control.id = control_id WHERE run_id = ?"

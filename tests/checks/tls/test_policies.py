@@ -9,16 +9,22 @@ from typing import Any
 import pytest
 
 from posture.checks import Declared, Reference
+from posture.facts.deep import VULNERABLE
+from posture.facts.tls import REFUSED, STAPLE, Trait
 from posture.judge import Docket, judge
 from posture.model import Finding, Observed, Outcome, Reason
 from posture.policy import load_policy
 from tests.checks.tls.pki import ROOT
+from tests.checks.tls.revoking import response
 from tests.checks.tls.seen import MX, NAME, SECRET, STATIC, WEB, Seen, incomplete, legacy, tls
 from tests.checks.tls.test_exchange import ARIA, CBC, CBC_SHA2, FFDHE3072, FINITE, PRIME_2203, field
+from tests.checks.tls.test_revocation import ASKABLE, stapled
+from tests.checks.tls.test_vulnerability import deep, early, often, old
 
 AT = datetime(2026, 11, 24, tzinfo=UTC)
 DEFAULT, INTERMEDIATE, MODERN, NL = "oecs-baseline/2026.2", "tlsref-6.0/intermediate", "tlsref-6.0/modern", "nl-2025"
 
+EXPIRED = response(ASKABLE)  # half a year ago
 TRIPLE_DES = incomplete(legacy(tls12=("TLS_RSA_WITH_3DES_EDE_CBC_SHA",)), "TLS 1.2")
 
 
@@ -45,6 +51,12 @@ GRADED: list[tuple[Any, ...]] = [
     ("tls.cipher.forward_secrecy", tls(tls12=(SECRET, FINITE)), WEB, "warn", "fail", "fail", "warn"),
     ("tls.kex.dh_group", field(FFDHE3072), WEB, "warn", "fail", "fail", "warn"),
     ("tls.kex.dh_group", field(PRIME_2203), WEB, "warn", "fail", "fail", "fail"),
+    ("tls.reneg", {**old(), **deep(renegotiations="3")}, WEB, "warn", "warn", "warn", "pass"),
+    ("tls.reneg", {**old(), **deep(renegotiations=often("10"))}, WEB, "fail", "fail", "fail", "warn"),
+    ("tls.early_data", {**tls(), **early(VULNERABLE)}, WEB, "warn", "warn", "warn", "fail"),
+    ("tls.cert.ocsp_staple", stapled(b"", Trait(STAPLE, REFUSED)), WEB, "warn", "warn", "warn", "info"),
+    ("tls.cert.ocsp_staple", stapled(EXPIRED), WEB, "warn", "warn", "warn", "fail"),
+    ("tls.cert.ocsp_staple", stapled(b"\x30\x03\x0a\x01\x00"), WEB, "warn", "warn", "warn", "fail"),
 ]
 
 

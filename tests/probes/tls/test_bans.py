@@ -34,10 +34,10 @@ class Shut(LoopbackDoor):
 
     after: int = 1_000_000
 
-    async def connect(self, address: str, port: int, *, timeout: float = 5.0) -> Any:
+    async def connect(self, address: str, port: int, *, timeout: float = 5.0, brisk: bool = False) -> Any:
         if len(self.connections) >= self.after:
             raise NotThere(AbsentCause.CLOSED)
-        return await super().connect(address, port, timeout=timeout)
+        return await super().connect(address, port, timeout=timeout, brisk=brisk)
 
 
 async def _one(probe: str, door: LoopbackDoor, port: int, how: dict[str, Any]) -> Facts | Unobserved:

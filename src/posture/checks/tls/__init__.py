@@ -14,6 +14,7 @@ from posture.checks.tls.rules.preload import PRELOAD_RULES
 from posture.checks.tls.rules.protocol import PROTOCOL_RULES
 from posture.checks.tls.rules.revocation import REVOCATION_RULES
 from posture.checks.tls.rules.sharing import SHARING_RULES
+from posture.checks.tls.rules.vulnerability import VULNERABILITY_RULES
 
 RULES: tuple[Rule, ...] = (
     *HTTPS_RULES,
@@ -27,4 +28,5 @@ RULES: tuple[Rule, ...] = (
     *REVOCATION_RULES,
     *ISSUANCE_RULES,
     *SHARING_RULES,
+    *VULNERABILITY_RULES,
 )

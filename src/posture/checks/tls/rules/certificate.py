@@ -6,6 +6,7 @@ default (RFC 7435), and a certificate of one's own is the rule with DANE. Dates 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from posture.checks.rule import Case, Missing, rule
 from posture.checks.tls.answers import on_mail_exchanger
+from posture.checks.tls.stores import stores_told
 from posture.checks.tls.vouching import TOO_MANY, vouched, vouched_until
 from posture.checks.tls.x509 import (
     Trust,
@@ -28,9 +30,9 @@ from posture.checks.tls.x509 import (
     root_prints,
     self_issued,
 )
-from posture.facts import HttpFacts, TlsFacts
+from posture.facts import HttpFacts, TlsFacts, TlsStoresFacts
 from posture.facts.parse_x509 import Malformed, certificate
-from posture.model import Reason, Verdict
+from posture.model import STORES, Reason, Verdict
 
 _NAMES_SHOWN = 50
 
@@ -115,13 +117,19 @@ _UNTRUSTED = {
 }
 
 
-@rule("tls.cert.trust", needs=(TlsFacts,), version=2)
+@rule("tls.cert.trust", needs=(TlsFacts, TlsStoresFacts), version=3)
 def trusted(case: Case) -> Verdict | tuple[()]:
-    """RFC 5280 section 6, against the dated store of the reference."""
+    """RFC 5280 section 6, against the dated store of the reference. The stores of a deep scan are told, never heeded."""
     if on_mail_exchanger(case):
         return ()
     if case.asset.internal:
         return Verdict("TRUST_INTERNAL")
+    verdict = _trusted(case)
+    told = stores_told(case, chain_of(case)[0])
+    return replace(verdict, args={**verdict.args, STORES: told}) if told else verdict
+
+
+def _trusted(case: Case) -> Verdict:
     chain = chain_of(case)
     if not case.reference.roots:
         raise case.unknown(Reason.FEED_STALE, "no trust store")
