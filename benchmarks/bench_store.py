@@ -20,21 +20,13 @@ from functools import partial
 from pathlib import Path
 
 from measure import console_script, cost_of_call, interleaved, median, run, say
+from year import SOUND_LEGACY, SOUND_TLS
 
 from posture.checks import Declared, Reference
 from posture.facts import HttpFacts, PortsFacts, SecurityTxtFacts, TlsFacts, TlsLegacyFacts
 from posture.facts.http import Hop
 from posture.facts.service import PortAnswer
-from posture.facts.tls import (
-    COMPRESSION,
-    EXTENDED_MASTER_SECRET,
-    FALLBACK_SIGNAL,
-    HYBRID_GROUPS,
-    OLD_HASHES,
-    WITHDRAWN_CURVES,
-    Trait,
-    VersionAnswer,
-)
+from posture.facts.tls import VersionAnswer
 from posture.judge import Docket, judge
 from posture.model import Answer, AssetKey, Finding, Observed, Reason, Unobserved, endpoint
 from posture.policy import DEFAULT, load_policy
@@ -46,18 +38,6 @@ ASSETS = 5000
 ROUNDS = 3
 START = datetime(2026, 11, 1, 2, 0, tzinfo=UTC)
 ADDRESS = "198.51.100.7"  # all live at one provider
-# What a sound server tells beside versions and suites.
-SOUND_TLS = (
-    Trait(EXTENDED_MASTER_SECRET, "accepted"),
-    Trait(HYBRID_GROUPS, "accepted", "", ("X25519MLKEM768",)),
-    Trait(WITHDRAWN_CURVES, "refused", "handshake_failure", complete=True),
-)
-SOUND_LEGACY = (
-    Trait(COMPRESSION, "refused"),
-    Trait(FALLBACK_SIGNAL, "accepted", "inappropriate_fallback"),
-    Trait(OLD_HASHES, "refused", "handshake_failure", complete=True),
-)
-
 NAME = "www.finance.gov.example"
 HTTP, HTTPS = endpoint(ADDRESS, 80), endpoint(ADDRESS, 443)
 MODERN = ("TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384")

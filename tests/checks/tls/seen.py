@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from posture.checks import Case, Declared, Reference
+from posture.checks import Case, Declared, Missing, Reference
 from posture.checks.tls import RULES as ALL
 from posture.facts import TlsFacts, TlsLegacyFacts
 from posture.facts.tls import ACCEPTED, REFUSED, UNCLEAR, Trait, VersionAnswer
@@ -93,3 +93,13 @@ def judge(control: str, seen: Seen, how: dict[str, Any] | None = None, at: datet
     verdict = RULES[control].judge(case_of(seen, how or {}, at))
     assert isinstance(verdict, Verdict)
     return verdict
+
+
+def told(control: str, seen: Seen, how: dict[str, Any]) -> str | Reason:
+    """The tag of a rule's verdict, or the reason for which it gives none."""
+    try:
+        return judge(control, seen, how).tag
+    except Missing as missing:
+        answer = missing.answer
+    assert isinstance(answer, Unobserved)
+    return answer.reason
