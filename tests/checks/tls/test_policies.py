@@ -81,6 +81,15 @@ def test_suites_that_were_not_all_listed_pass_only_where_their_kind_is_all_one(p
     assert found(policy, "tls.cipher.cbc", seen).outcome is Outcome.UNKNOWN
 
 
+def test_whether_suites_of_cbc_are_with_sha1_must_be_known_where_it_matters() -> None:
+    seen = incomplete(tls(tls12=(SECRET, CBC_SHA2)), "TLS 1.2")
+    assert [found(policy, "tls.cipher.cbc", seen).tag for policy in (DEFAULT, INTERMEDIATE)] == ["CBC_TOO"] * 2
+    dutch = found(NL, "tls.cipher.cbc", seen)
+    assert (dutch.outcome, dutch.reason) == (Outcome.UNKNOWN, Reason.RATE_LIMITED)
+    older = incomplete(tls(tls12=(SECRET, CBC_SHA2, CBC)), "TLS 1.2")
+    assert found(NL, "tls.cipher.cbc", older).tag == "CBC_SHA1_TOO"
+
+
 def test_rules_that_a_policy_grades_stay_what_they_are() -> None:
     told = found(MODERN, "tls.protocol.tls13", tls())
     assert told.tag == "TLS13_AND_TLS12"

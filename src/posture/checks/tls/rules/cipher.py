@@ -100,10 +100,12 @@ def cbc(case: Case) -> Verdict | tuple[()]:
     accepted = [known[name] for name in answer.suites if name in known]
     modes = sorted(suite.name for suite in accepted if not suite.aead)
     args = {"suites": modes[:_SHOWN], "count": len(modes)}
-    beside = Verdict("CBC_SHA1_TOO" if any(name.endswith("_SHA") for name in modes) else "CBC_TOO", args)
-    if any(suite.aead for suite in accepted) and modes:
+    older = any(name.endswith("_SHA") for name in modes)
+    beside = Verdict("CBC_SHA1_TOO" if older else "CBC_TOO", args)
+    decided = older or not modes or answer.complete or not _sha1_matters(case)
+    if any(suite.aead for suite in accepted) and modes and decided:
         return beside
-    whole = answer.complete or answer.mode_complete
+    whole = answer.complete or (answer.mode_complete and decided)
     if answer.answer == ACCEPTED and not whole:
         if asked_little(case):
             return ()
@@ -115,6 +117,12 @@ def cbc(case: Case) -> Verdict | tuple[()]:
     if accepted or "TLS 1.3" in facts.accepted:
         return _aead(case, answer, accepted)
     return _without_aead(case, facts)
+
+
+def _sha1_matters(case: Case) -> bool:
+    """Whether the policy grades suites of CBC with SHA-1 otherwise than those with SHA-2."""
+    graded = case.policy.verdicts.get("tls.cipher.cbc", {})
+    return graded.get("CBC_SHA1_TOO") != graded.get("CBC_TOO")
 
 
 def _aead(case: Case, answer: VersionAnswer, accepted: list[Suite]) -> Verdict:
