@@ -46,7 +46,17 @@ CLOSE = P * prime_after(P + 2)
 SECP160R1, SECP112R1 = bytes.fromhex("06052b81040008"), bytes.fromhex("06052b81040006")
 C2PNB163V1 = bytes.fromhex("06082a8648ce3d030001")
 UNHEARD_OF = bytes.fromhex("06052b8104007f")
-EXPLICIT = sequence(integer(1), value(0x30, bytes(8)))
+# Parameters in place of a name (SEC 1 appendix C.2): the prime of P-256 with another curve over it.
+_PRIME = 2**256 - 2**224 + 2**192 + 2**96 - 1
+_PRIME_FIELD = bytes.fromhex("06072a8648ce3d0101")
+EXPLICIT = sequence(
+    integer(1),
+    sequence(_PRIME_FIELD, integer(_PRIME)),
+    sequence(value(4, (_PRIME - 3).to_bytes(32)), value(4, (7).to_bytes(32))),
+    value(4, b"\4" + bytes(64)),
+    integer(_PRIME - 1),
+    integer(1),
+)
 
 CASES: list[tuple[Any, ...]] = [
     ("tls.cert.key", "P-256", of(ec.generate_private_key(ec.SECP256R1())), {}, "KEY_STRONG"),

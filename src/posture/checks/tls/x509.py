@@ -118,7 +118,7 @@ def edges(chain: tuple[bytes, ...], roots: bytes) -> tuple[datetime, ...]:
     """When the answer about a path may turn: the ends of its possible issuers' validity, and a second after each."""
     certs = readable(chain)
     dated = [(cert.not_valid_before_utc, cert.not_valid_after_utc) for cert in certs[1:]]
-    wanted = {_openssl(cert).get_issuer().hash() for cert in certs}
+    wanted = {_issuer_hash(_openssl(cert)) for cert in certs}
     by_subject, seen = _roots_by_subject(roots), set[int]()
     while wanted:  # an issuer may itself have one in the store
         seen |= wanted
@@ -184,7 +184,7 @@ def _roots_by_subject(pem: bytes) -> Mapping[int, Sequence[_Root]]:
     found: dict[int, list[_Root]] = defaultdict(list)
     for root in _roots(pem):
         dated = root.to_cryptography()
-        one = _Root(root.get_issuer().hash(), dated.not_valid_before_utc, dated.not_valid_after_utc)
+        one = _Root(_issuer_hash(root), dated.not_valid_before_utc, dated.not_valid_after_utc)
         found[root.subject_name_hash()].append(one)
     return found
 
@@ -201,6 +201,14 @@ def root_certificates(pem: bytes) -> tuple[x509.Certificate, ...]:
 def root_prints(pem: bytes) -> frozenset[bytes]:
     """The roots' DER, to recognise one that a server sends."""
     return frozenset(crypto.dump_certificate(crypto.FILETYPE_ASN1, root) for root in _roots(pem))
+
+
+def _issuer_hash(cert: crypto.X509) -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # of the subject's name alone it has another way to the hash
+        return cert.get_issuer().hash()
 
 
 def _openssl(cert: x509.Certificate) -> crypto.X509:

@@ -53,7 +53,7 @@ def key(case: Case) -> Verdict:
 
 def _unread(case: Case, leaf: x509.Certificate, fault: Exception) -> Verdict:
     """A key that the library declines: some are declined for what is wrong with them."""
-    if "exponent" in str(fault) or "e must be" in str(fault):
+    if any(word in str(fault) for word in ("exponent", "e must be", "n must be")):
         return Verdict("KEY_EXPONENT_WEAK", {"key": "RSA"})
     try:
         curve = key_parameters(leaf) if leaf.public_key_algorithm_oid.dotted_string == _EC_KEY else b""
