@@ -19,7 +19,7 @@ LAB = {
     "nginx": "nginx-light",
     "openssl": "openssl",
     "curl": "curl",
-    "apache2": "apache2",
+    "apache2": "apache2-bin",
     "gnutls-serv": "gnutls-bin",
     "gnutls-cli-debug": "gnutls-bin",
     "sslscan": "sslscan",

@@ -134,7 +134,8 @@ def test_a_mail_server_gets_six_connections(scan: Scan, port: int) -> None:
 
 @pytest.mark.parametrize("port", [*STARTTLS, *DIRECT])
 def test_nothing_is_unknown_but_what_the_server_leaves_open(scan: Scan, port: int) -> None:
-    unknown = {row["control"] for row in scan.rows if row["subject"] == endpoint(port) and row["outcome"] == "unknown"}
+    left = [row for row in scan.rows if row["subject"] == endpoint(port) and row["outcome"] == "unknown"]
+    unknown = {row["control"] for row in left if row["reason"] != "not_run"}  # that is for deep scans to ask
 
     # OpenLDAP hangs up where others send an alert.
     assert unknown == ({"tls.fallback_scsv"} if port in DIRECTORY else set())

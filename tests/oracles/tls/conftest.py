@@ -15,7 +15,10 @@ from tests.oracles.tls.lab import Standing, lab
 from tests.oracles.tls.opinions import Opinion, ask, ours
 
 # The ordinary run takes a few servers that tell most; `nox -s oracles` takes all.
-SAMPLE = ("nginx-dual", "nginx-legacy", "openssl-null", "gnutls-unsafe", "java-ssl3", "dovecot-imaps")
+SAMPLE = (
+    *("nginx-dual", "nginx-legacy", "nginx-early-data", "openssl-null", "gnutls-unsafe", "java-ssl3"),
+    "dovecot-imaps",
+)
 ALL = os.environ.get("POSTURE_ORACLES") == "all"
 AT_ONCE = 2
 

@@ -3,7 +3,8 @@
 Questions: "speaks TLS 1.2" and "suites TLS 1.2", so for each version; "chain" (digests of the certificates sent, leaf
 first; of several oracles' chains ours has to be one); "curves" (withdrawn ones) and "groups" (all that were seen; ours have to
 be among theirs); "hash" (the weakest that signs a handshake); "compression", "ems", "renegotiation", "fallback",
-"preference", "alpn"; "3DES", "RC4", "anonymous", "static RSA" (whether any such suite is accepted at TLS 1.0 to 1.2).
+"preference", "alpn"; "early data" (of web servers with TLS 1.3); "3DES", "RC4", "anonymous", "static RSA" (whether any such
+suite is accepted at TLS 1.0 to 1.2).
 A question that somebody cannot answer, or not clearly, is missing.
 """
 
@@ -12,10 +13,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from posture.facts import TlsFacts, TlsLegacyFacts
+from posture.facts import TlsEarlyDataFacts, TlsFacts, TlsLegacyFacts
+from posture.facts.deep import SAFE, VULNERABLE
 from posture.facts.groups import WITHDRAWN
 from posture.facts.tls import (
     ACCEPTED,
@@ -35,6 +37,7 @@ from posture.model import NotSeen
 from posture.probes.tls import PROBES
 from posture.task import Task
 from tests.doors import LoopbackDoor, Place
+from tests.net import desk
 from tests.oracles.tls.lab import Standing
 
 ADDRESS = "192.0.2.7"
@@ -50,16 +53,34 @@ Opinion = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Ours:
-    """What our two probes recorded (None: not seen), and the connections it took."""
+    """What our probes recorded (None: not seen, or not asked), and the connections that the first two took."""
 
     facts: TlsFacts | None
     legacy: TlsLegacyFacts | None
     connections: int
+    early: TlsEarlyDataFacts | None = None
 
 
 def ask(standing: Standing) -> Ours:
-    """Both probes at the server, every suite listed."""
-    return asyncio.run(observed(standing, standing.place))
+    """Both probes at the server, every suite listed; of a web server what deep scans ask of early data, too."""
+    found = asyncio.run(observed(standing, standing.place))
+    web = standing.server.port == 443 and not standing.server.starttls
+    return replace(found, early=asyncio.run(_early_data(standing))) if web else found
+
+
+async def _early_data(standing: Standing) -> TlsEarlyDataFacts | None:
+    """By the real broker: sslyze in its box, and its answer held against what went over the wire."""
+    probe, (address, port) = _PROBES["tls_early_data"], standing.place
+    asked = desk.task((address,), name=standing.server.host, port=port)
+    task = replace(asked, probe=probe.name, probe_class=probe.probe_class)
+    door = desk.broker().door(task, seconds=probe.deadline)
+    try:
+        found = await probe.observe(task, door)
+    except NotSeen:
+        return None
+    finally:
+        door.close()
+    return found if isinstance(found, TlsEarlyDataFacts) else None
 
 
 async def observed(standing: Standing, place: Place, patience: float = 3.0) -> Ours:
@@ -87,6 +108,8 @@ def ours(asked: Ours) -> Opinion:
         opinion["chain"] = [digests(asked.facts.chain)]
     if asked.facts and asked.facts.groups:
         opinion["groups"] = sorted(name.lower() for name in asked.facts.groups)
+    if asked.early and asked.early.newest == "TLS 1.3" and asked.early.attempt.said in (SAFE, VULNERABLE):
+        opinion["early data"] = asked.early.attempt.said == VULNERABLE
     for trait in [*(asked.facts.traits if asked.facts else ()), *(asked.legacy.traits if asked.legacy else ())]:
         opinion |= _trait(trait)
     return opinion

@@ -83,5 +83,6 @@ _READERS: Mapping[str, Any] = {
     "tls_compression": lambda result: {"compression": result["supports_compression"]},
     "tls_extended_master_secret": lambda result: {"ems": result["supports_ems_extension"]},
     "session_renegotiation": lambda result: {"renegotiation": result["supports_secure_renegotiation"]},
+    "tls_1_3_early_data": lambda result: {"early data": result["supports_early_data"]},
     "tls_fallback_scsv": lambda result: {"fallback": result["supports_fallback_scsv"]},
 }

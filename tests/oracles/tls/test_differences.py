@@ -37,6 +37,13 @@ def test_every_server_is_compared_on_much(name: str, of_ours: Opinions, of_other
     assert spoken <= compared
 
 
+def test_early_data_is_seen_where_it_is_switched_on(of_ours: Opinions) -> None:
+    told = {name: opinion["early data"] for name, opinion in of_ours.items() if "early data" in opinion}
+
+    assert [name for name, accepted in told.items() if accepted] == ["nginx-early-data"]
+    assert told["nginx-dual"] is False
+
+
 def test_what_is_listed_names_servers_and_oracles_that_there_are() -> None:
     assert {one.server for one in listed()} <= set(servers())
     assert {one.oracle for one in listed()} <= set(ORACLES)

@@ -28,6 +28,9 @@ SETTINGS = {"modern": INTERMEDIATE, "old": OLD}
 WAYS = ("reset", "silence", "close", "closed port")
 JUDGED = [rule for rule in RULES.values() if rule.needs[0] in (TlsFacts, TlsLegacyFacts)]
 
+# What is left open until a deep scan asks.
+ONLY_DEEP = {"tls.reneg", "tls.vuln.robot"}
+
 
 class Shut(LoopbackDoor):
     """A door behind which the port is closed after so many connections."""
@@ -79,7 +82,7 @@ def through(behind: Place, after: int, way: str) -> Said:
 
 def contradictions(behind: Place, way: str, last: int) -> list[tuple[int, str, Any, Any]]:
     truth = through(behind, 1_000_000, "close")
-    assert "unknown" not in truth.values()
+    assert {control for control, told in truth.items() if told == "unknown"} <= ONLY_DEEP
     return [
         (after, control, told, truth[control])
         for after in range(last + 1)

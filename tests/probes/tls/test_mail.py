@@ -101,8 +101,8 @@ def test_six_connections_tell_what_a_verdict_on_an_exchanger_needs(kind: str, rs
     assert set(versions) <= set(asked.tls.accepted)
     assert told["tls.protocol.legacy"][0] == legacy
     assert told["tls.protocol.ssl"][0] == "SSL_REFUSED"
-    newest = {"TLS 1.2 alone": "TLS12_ONLY", "old": "NO_CURRENT_PROTOCOL"}.get(kind, "TLS13_OFFERED")
-    assert told["tls.protocol.tls13"][0] == newest
+    newest = {"TLS 1.2 alone": "TLS12_ONLY", "TLS 1.3 alone": "TLS13_ONLY", "old": "NO_CURRENT_PROTOCOL"}
+    assert told["tls.protocol.tls13"][0] == newest.get(kind, "TLS13_AND_TLS12")
     assert "unknown" not in told.values()
 
 
