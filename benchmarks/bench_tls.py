@@ -145,7 +145,7 @@ def differences(lab: Lab, ours: Suites, theirs: Suites, numbers: range) -> list[
 def crowd(goals: Goals, folder: Path, hosts: int, rounds: int) -> None:
     numbers = range(1, hosts + 1)
     with Lab(folder, hosts) as lab:
-        (folder / "posture.toml").write_text(lab.practice_range(), "utf-8")
+        (folder / "posture.toml").write_text("all_suites = true\n" + lab.practice_range(), "utf-8")
         path = inventory({lab.name(n): lab.address(n) for n in numbers}, folder / "all.toml")
         one = inventory({lab.name(1): lab.address(1)}, folder / "one.toml")
         live = {lab.name(n): lab.address(n) for n in range(1, min(hosts, 40) + 1)}

@@ -75,6 +75,7 @@ profile = "deep"
 vantage = "castries"
 resolver = "[2001:db8::53]:5353"
 require_signatures = true
+all_suites = true
 canaries = ["https://www.cert.test/", "tcp://192.0.2.7:22"]
 plugins = ["acme"]
 trusted_signers = ["ps-finance {KEY}"]
@@ -102,6 +103,7 @@ relay = "192.0.2.5:25"
         endpoints={"relay": "192.0.2.5:25"},
         plugins=("acme",),
         require_signatures=True,
+        all_suites=True,
         signature_threshold=2,
         trusted_signers=(Signer("ps-finance", parse_public_key(KEY)),),
     )
@@ -122,6 +124,7 @@ def test_the_environment_wins_over_the_file_and_a_flag_over_both(tmp_path: Path)
         "POSTURE_PROFILE": "",
         "POSTURE_REQUIRE_SIGNATURES": "yes",
         "POSTURE_PLUGINS": "a b",
+        "POSTURE_ALL_SUITES": "yes",
         "POSTURE_LAB": "required",
     }
 
@@ -129,7 +132,7 @@ def test_the_environment_wins_over_the_file_and_a_flag_over_both(tmp_path: Path)
 
     assert (config.db, config.vantage, config.profile) == (tmp_path / "env.db", "flag", "passive")
     assert config.resolver == ("192.0.2.3", 53)
-    assert (config.require_signatures, config.plugins) == (True, ("a", "b"))
+    assert (config.require_signatures, config.all_suites, config.plugins) == (True, True, ("a", "b"))
 
 
 def test_overriding_leaves_the_original_alone(tmp_path: Path) -> None:

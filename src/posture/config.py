@@ -53,7 +53,7 @@ class Config:
     the system's resolver, the shipped roots, the shipped root anchor, the key beside the database; ``exemptions``: the
     file beside the inventory, if there is one; ``crls``, ``weak_keys``: no lists of the operator's own.
     ``endpoints`` are the operator's own: name -> address. ``silent_runs``: after how many whole runs without any answer
-    a control is said to have gone silent.
+    a control is said to have gone silent; ``all_suites``: list the suites of a TLS server to the end in every profile.
     """
 
     path: Path | None
@@ -75,6 +75,7 @@ class Config:
     require_signatures: bool = False
     signature_threshold: int = 1
     silent_runs: int = 3
+    all_suites: bool = False
     trusted_signers: tuple[Signer, ...] = ()
 
     def overridden(self, **flags: Any) -> Config:
@@ -213,6 +214,7 @@ def _file_values(path: Path, problems: Problems) -> dict[str, Any]:
         "vantage": table.text("vantage"),
         "resolver": table.parsed("resolver", _resolver),
         "require_signatures": table.boolean("require_signatures"),
+        "all_suites": table.boolean("all_suites"),
         "endpoints": _endpoints(table.table("endpoints")),
         "signature_threshold": table.integer("signature_threshold", 1, low=1, high=HIGHEST_THRESHOLD),
         "silent_runs": table.integer("silent_runs", 3, low=1, high=MOST_SILENT_RUNS),
@@ -253,6 +255,7 @@ def _environment_values(environ: Mapping[str, str], cwd: Path) -> dict[str, Any]
         "vantage": _text,
         "resolver": parse_resolver,
         "require_signatures": _boolean,
+        "all_suites": _boolean,
         "signature_threshold": _threshold,
         "canaries": lambda text: tuple(map(parse_canary, text.split())),
         "trusted_signers": lambda text: tuple(parse_signer(each.strip()) for each in text.split(";") if each.strip()),

@@ -115,6 +115,19 @@ def test_a_host_is_asked_on_its_declared_ports_and_swept(tmp_path: Path) -> None
     assert (plan.refusals, settled(plan), plan.notes) == ((), {}, ())
 
 
+@pytest.mark.parametrize(
+    ("selection", "whole"),
+    [(Selection(), None), (Selection(all_suites=True), True), (Selection(assets=(WWW,), profile="deep"), True)],
+)
+def test_long_lists_of_suites_are_listed_whole_where_that_is_wanted(
+    tmp_path: Path, selection: Selection, whole: bool | None
+) -> None:
+    plan = planned(tmp_path, text_of(host()), {WWW: (OWN,)}, selection)
+
+    asked = {task.probe: task.params.get("all_suites") for task in plan.tasks if task.probe in ("tls", "tls_legacy")}
+    assert asked == {"tls": whole, "tls_legacy": whole}
+
+
 def test_every_address_of_a_name_is_asked(tmp_path: Path) -> None:
     both = (OWN, "198.51.100.8")
     plan = planned(tmp_path, text_of(host(ports=[443])), {WWW: both}, Selection(checks=("tls",)))

@@ -116,7 +116,7 @@ async def make_plan(
     checks = _check_of_probes(controls)
     if selection.ministries or selection.assets:
         checks.pop(OF_ASSETS, None)  # a run of some assets has not seen who else uses their keys
-    shared = Terms(inventory, scope, resolver, checks, selection.classes, at, selection.deep)
+    shared = Terms(inventory, scope, resolver, checks, selection.classes, at, selection.deep, selection.all_suites)
     assets = tuple(asset for asset in inventory.assets if selection.wants(asset))
     planners = [AssetPlanner(shared, asset) for asset in assets]
     await asyncio.gather(*(planner.plan() for planner in planners))

@@ -55,7 +55,8 @@ _PROBES = {probe.name: probe for probe in PROBES}
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What planning every asset leans on. ``check_of``: the probes wanted, each with its family; ``deep``: the profile."""
+    """What planning every asset leans on. ``check_of``: the probes wanted, each with its family; ``deep``: the profile;
+    ``all_suites``: also in others."""
 
     inventory: Inventory
     scope: Decider
@@ -64,6 +65,7 @@ class Terms:
     classes: frozenset[ProbeClass]
     at: datetime
     deep: bool = False
+    all_suites: bool = False
 
 
 @dataclass(slots=True)
@@ -217,7 +219,9 @@ class AssetPlanner:
         for port in self.asset.declared_ports:
             starttls = _starttls(port)
             if _starts_tls(port) or starttls:
-                params = {"starttls": starttls, "ehlo": self._ehlo()} if starttls else {}
+                params: dict[str, Any] = {"starttls": starttls, "ehlo": self._ehlo()} if starttls else {}
+                if self.terms.deep or self.terms.all_suites:
+                    params["all_suites"] = True
                 for probe in ("tls", "tls_legacy"):
                     subject = endpoint(address, port.number)
                     self._offer(probe, subject, name, (address,), port.number, params)

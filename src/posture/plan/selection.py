@@ -31,13 +31,15 @@ CHECKS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What a run looks at. Empty means all; ``controls`` are globs over ids."""
+    """What a run looks at. Empty means all; ``controls`` are globs over ids; ``all_suites``: long lists of TLS suites too,
+    to their ends, which deep runs do anyway."""
 
     ministries: tuple[str, ...] = ()
     assets: tuple[str, ...] = ()
     checks: tuple[str, ...] = ()
     controls: tuple[str, ...] = ()
     profile: str = "standard"
+    all_suites: bool = False
 
     @property
     def narrowed(self) -> bool:

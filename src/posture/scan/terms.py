@@ -155,7 +155,7 @@ def prepare(config: Config, inventory: Inventory, selection: Selection, *, lab: 
         StoreError: the history, which remembers the sequence of letters, cannot be read.
     """
     policy = load_baseline(config.policy or DEFAULT)
-    chosen = replace(selection, profile=selection.profile or config.profile)
+    chosen = replace(selection, profile=selection.profile or config.profile, all_suites=config.all_suites)
     check_selection(chosen, inventory, policy)
     authorities = authorities_of(inventory, config)
     barred = barred_by(config, authorities)

@@ -73,7 +73,7 @@ CASES: list[tuple[Any, ...]] = [
     ("tls.cert.key", "Ed448", of(ed448.Ed448PrivateKey.generate()), {}, "KEY_STRONG"),
     ("tls.cert.key", "DSA", of(dsa.generate_private_key(2048)), {}, "KEY_TOO_WEAK"),
     ("tls.cert.key", "2048 bits", of(RSA), {}, "KEY_GOOD_UNTIL_2030"),
-    ("tls.cert.key", "3072 bits", of(rsa.generate_private_key(65_537, 3072)), {}, "KEY_STRONG"),
+    ("tls.cert.key", "3072 bits", of(rsa.generate_private_key(65_537, 3072)), {}, "KEY_STRONG_RSA"),
     ("tls.cert.key", "1024 bits", of(rsa.generate_private_key(65_537, 1024)), {}, "KEY_TOO_WEAK"),
     ("tls.cert.key", "no bits", odd(rsa_key(0)), {}, "KEY_EXPONENT_WEAK"),
     ("tls.cert.key", "a toy", odd(rsa_key((1 << 127) - 1)), {}, "KEY_TOO_WEAK"),

@@ -280,7 +280,7 @@ CERTIFICATE_CASES: list[tuple[Any, ...]] = [
     ("tls.cert.hostname", "unseen", unseen("tls", Reason.RESET), {}, Reason.RESET),
     ("tls.cert.key", "P-256", chain(GOOD), {}, "KEY_STRONG"),
     ("tls.cert.key", "Ed25519", chain(leaf(key=ed25519.Ed25519PrivateKey.generate())), {}, "KEY_STRONG"),
-    ("tls.cert.key", "RSA 3072", chain(leaf(key=rsa.generate_private_key(65537, 3072))), {}, "KEY_STRONG"),
+    ("tls.cert.key", "RSA 3072", chain(leaf(key=rsa.generate_private_key(65537, 3072))), {}, "KEY_STRONG_RSA"),
     ("tls.cert.key", "RSA 2048", chain(leaf(key=rsa.generate_private_key(65537, 2048))), {}, "KEY_GOOD_UNTIL_2030"),
     ("tls.cert.key", "RSA 1024", chain(leaf(key=rsa.generate_private_key(65537, 1024))), {}, "KEY_TOO_WEAK"),
     ("tls.cert.key", "P-224", chain(leaf(key=ec.generate_private_key(ec.SECP224R1()))), {}, "KEY_PHASE_OUT"),

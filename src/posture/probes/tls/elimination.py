@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
 from posture.facts.tls import ACCEPTED, REFUSED, UNCLEAR, VersionAnswer
+from posture.model import NotSeen, Reason
 from posture.probes.tls.conversation import Conversation
 from posture.probes.tls.hello import LEAN_SUITES
 from posture.probes.tls.listening import Heard
-from posture.probes.tls.suites import kinds, name_of
+from posture.probes.tls.suites import kinds, name_of, number_of
 
 # No word about the suites: a server in trouble, perhaps with the one that it chose.
 _ABRUPT = frozenset({"closed", "internal_error"})
@@ -44,6 +48,34 @@ async def eliminate(
         chosen.append(heard.hello.suite)
         if len(chosen) in (limit, len(suites)):
             return VersionAnswer(version, ACCEPTED, "", _names(chosen), complete=len(chosen) == len(suites))
+
+
+async def list_whole(
+    talk: Conversation, answers: Sequence[VersionAnswer], offered: Mapping[str, tuple[int, ...]]
+) -> tuple[VersionAnswer, ...]:
+    """The lists of suites that were cut short, to their ends. To be asked last: whatever the server makes of so many
+    connections, all that matters has been answered by then, and stays as it was.
+
+    Args:
+        offered: version -> the suites to ask for; versions without any stay as they are.
+
+    Raises:
+        NotSeen: a refusal of ours.
+    """
+    found = list(answers)
+    for place, answer in enumerate(answers):
+        suites = offered.get(answer.version, ())
+        if answer.answer != ACCEPTED or answer.complete or not suites:
+            continue
+        known = tuple(number_of(name) for name in answer.suites)
+        try:
+            whole = await eliminate(talk, answer.version, suites, known=known, doubt=False, limit=len(suites))
+        except NotSeen as unseen:
+            if unseen.reason is not Reason.RATE_LIMITED:
+                raise
+            break
+        found[place] = replace(answer, suites=whole.suites, complete=whole.complete)
+    return tuple(found)
 
 
 async def _kind_by_kind(

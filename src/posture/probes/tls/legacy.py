@@ -20,10 +20,10 @@ from posture.facts.tls import (
     Trait,
     VersionAnswer,
 )
-from posture.model import Reason
+from posture.model import NotSeen, Reason
 from posture.probes.base import Door
 from posture.probes.tls.conversation import Conversation
-from posture.probes.tls.elimination import eliminate
+from posture.probes.tls.elimination import eliminate, list_whole
 from posture.probes.tls.hello import DEFLATE
 from posture.probes.tls.listening import FALLBACK_REFUSED, Heard
 from posture.probes.tls.mail import WITHDRAWN_PAIR, ask_legacy_politely
@@ -32,29 +32,29 @@ from posture.task import Task
 
 # So many broken suites per version are listed; more would tell the owner nothing new.
 _BROKEN_LISTED = 8
-_ALL = 400  # more than there are
+_SPOKEN = ("TLS 1.0", "TLS 1.1", "TLS 1.2")
 _LESSER = {"TLS 1.2": "TLS 1.1", "TLS 1.1": "TLS 1.0"}
 # By hash, weakest first: RSA, ECDSA and DSA (RFC 5246 section 7.4.1.4.1).
 _OLD_SIGNATURES = {"MD5": (0x0101,), "SHA-1": (0x0201, 0x0203, 0x0202), "SHA-224": (0x0301, 0x0303, 0x0302)}
 
 
 async def observe_legacy(task: Task, door: Door) -> TlsLegacyFacts:
-    """SSL 2.0, SSL 3.0, and broken suites at TLS 1.2 and older. ``params["all_suites"]`` lists all of them.
+    """SSL 2.0, SSL 3.0, and broken suites at TLS 1.2 and older. ``params["all_suites"]`` lists all of them,
+    except of a mail server.
 
     Raises:
         NotThere: the port is closed.
         NotSeen: as in :func:`observe_tls`.
     """
     talk = Conversation(task, door)
-    limit = _ALL if task.params.get("all_suites") else _BROKEN_LISTED
     if talk.frugal:
         everything = await ask_legacy_politely(talk)
         traits = tuple(_not_asked(name, POLITENESS) for name in (COMPRESSION, FALLBACK_SIGNAL, OLD_HASHES))
         if all(answer.answer in (UNCLEAR, NOT_ASKED) for answer in everything):
             raise talk.unseen()
         return TlsLegacyFacts(task.name, talk.starttls, everything, "", traits)
-    versions, traits = await _thoroughly(talk, limit)
-    ssl_3 = await eliminate(talk, "SSL 3.0", ssl3(), doubt=not talk.alive, limit=limit)
+    versions, traits = await _thoroughly(talk)
+    ssl_3 = await eliminate(talk, "SSL 3.0", ssl3(), doubt=not talk.alive, limit=_BROKEN_LISTED)
     ssl_2 = await _ssl2(talk)
     everything = (ssl_2, ssl_3, *versions)
     if not (talk.alive or ssl_2.answer == ACCEPTED) or all(answer.answer == UNCLEAR for answer in everything):
@@ -62,10 +62,27 @@ async def observe_legacy(task: Task, door: Door) -> TlsLegacyFacts:
     newest = next((answer.version for answer in reversed(versions) if answer.answer == ACCEPTED), "")
     preferred = await _preferred(talk, newest) if newest else ""
     await talk.conclude()
+    if task.params.get("all_suites"):
+        everything = await _whole(talk, everything)
     return TlsLegacyFacts(task.name, talk.starttls, everything, preferred, traits)
 
 
-async def _thoroughly(talk: Conversation, limit: int) -> tuple[tuple[VersionAnswer, ...], tuple[Trait, ...]]:
+async def _whole(talk: Conversation, answers: tuple[VersionAnswer, ...]) -> tuple[VersionAnswer, ...]:
+    """Every broken suite; of TLS 1.0 too, of which nothing need be known where TLS 1.1 accepts one already."""
+    answers = await list_whole(talk, answers, {"SSL 3.0": ssl3(), **dict.fromkeys(_SPOKEN, broken())})
+    if any(answer.version == "TLS 1.0" for answer in answers):
+        return answers
+    try:
+        oldest = await eliminate(talk, "TLS 1.0", broken(), doubt=False)
+    except NotSeen as unseen:
+        if unseen.reason is not Reason.RATE_LIMITED:
+            raise
+        return answers
+    ssl_2, ssl_3, *newer = answers
+    return answers if oldest.answer == UNCLEAR else (ssl_2, ssl_3, oldest, *newer)
+
+
+async def _thoroughly(talk: Conversation) -> tuple[tuple[VersionAnswer, ...], tuple[Trait, ...]]:
     """The broken suites, and the traits, sorted by name."""
     signed, pressed = await _first(talk)
     if not talk.alive:
@@ -73,7 +90,7 @@ async def _thoroughly(talk: Conversation, limit: int) -> tuple[tuple[VersionAnsw
     newest = pressed.hello.version if pressed.hello else ""
     listed = bool(pressed.hello and pressed.hello.speaks_13)
     lesser = await _with_signal(talk, newest, listed=listed)
-    versions = await _broken_suites(talk, lesser if newest == "TLS 1.2" else None, limit, listed=listed)
+    versions = await _broken_suites(talk, lesser if newest == "TLS 1.2" else None, listed=listed)
     return versions, (_compression(pressed), _fallback(pressed, lesser), await _old_hashes(talk, signed, pressed))
 
 
@@ -99,28 +116,23 @@ async def _with_signal(talk: Conversation, newest: str, *, listed: bool) -> Hear
     return await talk.settle(versions, ordinary(), doubt=False, fallback=True)
 
 
-async def _broken_suites(
-    talk: Conversation, lesser: Heard | None, limit: int, *, listed: bool
-) -> tuple[VersionAnswer, ...]:
+async def _broken_suites(talk: Conversation, lesser: Heard | None, *, listed: bool) -> tuple[VersionAnswer, ...]:
     """Broken suites, oldest version first; a version that the server passed over for an older one is refused.
 
     Args:
         lesser: what an earlier hello of TLS 1.1 was answered; protocol_version settles that there is no suite to ask for.
-        limit: so many are listed per version.
         listed: the server speaks TLS 1.3, so that it reads lists of versions.
     """
     first = await talk.settle(("TLS 1.2",), broken(), doubt=False)
-    at_1_2 = await eliminate(talk, "TLS 1.2", broken(), first=first, limit=limit)
+    at_1_2 = await eliminate(talk, "TLS 1.2", broken(), first=first, limit=_BROKEN_LISTED)
     known = lesser is not None and lesser.answer == REFUSED and lesser.why == "protocol_version"
     older = WITHDRAWN_PAIR if listed else WITHDRAWN_PAIR[:1]
     heard = lesser if known and lesser else await talk.settle(older, broken(), doubt=False)
-    at_1_1 = await eliminate(talk, "TLS 1.1", broken(), first=heard, limit=limit)
-    if at_1_1.answer == ACCEPTED and limit == _ALL:
-        return await eliminate(talk, "TLS 1.0", broken(), limit=limit), at_1_1, at_1_2
+    at_1_1 = await eliminate(talk, "TLS 1.1", broken(), first=heard, limit=_BROKEN_LISTED)
     if at_1_1.answer == ACCEPTED:
         return at_1_1, at_1_2
     if heard.hello and heard.hello.version == "TLS 1.0":
-        return await eliminate(talk, "TLS 1.0", broken(), first=heard, limit=limit), at_1_1, at_1_2
+        return await eliminate(talk, "TLS 1.0", broken(), first=heard, limit=_BROKEN_LISTED), at_1_1, at_1_2
     # The hello of TLS 1.1 offered TLS 1.0 as well (RFC 5246 appendix E.1).
     return VersionAnswer("TLS 1.0", at_1_1.answer, at_1_1.why, (), at_1_1.complete), at_1_1, at_1_2
 

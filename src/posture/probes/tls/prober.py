@@ -30,7 +30,7 @@ from posture.model import Reason
 from posture.probes.base import Door
 from posture.probes.tls import hello as codec
 from posture.probes.tls.conversation import MOST_OF_MAIL, Conversation
-from posture.probes.tls.elimination import eliminate
+from posture.probes.tls.elimination import eliminate, list_whole
 from posture.probes.tls.listening import Heard
 from posture.probes.tls.mail import WITHDRAWN_PAIR, ask_politely
 from posture.probes.tls.records import VERSIONS
@@ -40,14 +40,14 @@ from posture.task import Task
 
 # Each suite listed costs a connection: after so many only one of each kind is still asked for.
 _LISTED = 4
-_ALL = 400  # more than there are
 _PLAIN = frozenset({"protocol_version", *VERSIONS})
 # The TLS feature extension (RFC 7633), as an object identifier in DER: its owner demands a staple.
 _DEMANDS_STAPLE = bytes.fromhex("06082b06010505070118")
 
 
 async def observe_tls(task: Task, door: Door) -> TlsFacts:
-    """TLS 1.0 to 1.3 with ordinary suites, the chain, and the traits. ``params["all_suites"]`` lists a long list whole.
+    """TLS 1.0 to 1.3 with ordinary suites, the chain, and the traits. ``params["all_suites"]`` lists a long list whole,
+    except of a mail server.
 
     Raises:
         NotThere: the port is closed.
@@ -59,7 +59,7 @@ async def observe_tls(task: Task, door: Door) -> TlsFacts:
     if talk.frugal:
         versions, preference = await ask_politely(talk, visited="mx_of" in task.params)
     else:
-        versions, preference = await _versions(talk, _ALL if every else _LISTED)
+        versions, preference = await _versions(talk, _LISTED)
     accepted = any(answer.answer == ACCEPTED for answer in versions)
     if not accepted and not all(answer.answer == REFUSED and answer.why in _PLAIN for answer in versions):
         # A server that fails every handshake may do so for reasons that have nothing to do with versions.
@@ -68,6 +68,9 @@ async def observe_tls(task: Task, door: Door) -> TlsFacts:
     unnamed = await _unnamed(talk, versions)
     traits = await ask_traits(talk, versions, preference, every=every)
     await talk.conclude()
+    if every and not talk.frugal:
+        offered = {"TLS 1.3": tls13(), **dict.fromkeys(OLD, ordinary())}
+        versions = await list_whole(talk, versions, offered)
     return TlsFacts(
         name=task.name,
         starttls=talk.starttls,

@@ -108,6 +108,12 @@ def name_of(number: int) -> str:
     return _names().get(number, f"0x{number:04X}")
 
 
+def number_of(name: str) -> int:
+    """The inverse of :func:`name_of`. Raises ValueError: neither a name nor such a number."""
+    known = suites().get(name)
+    return known.number if known else int(name, 16)
+
+
 @cache
 def _names() -> dict[int, str]:
     return {suite.number: suite.name for suite in suites().values()}

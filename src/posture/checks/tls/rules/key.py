@@ -31,7 +31,7 @@ _SMALL_CURVES = {
 }
 
 
-@rule("tls.cert.key", needs=(TlsFacts, CrlFacts), version=3)
+@rule("tls.cert.key", needs=(TlsFacts, CrlFacts), version=4)
 def key(case: Case) -> Verdict:
     """CA/B BR 6.1.5 and 6.1.6, NIST SP 800-57 part 1, RFC 5480 section 2.1.1."""
     leaf = leaf_of(case)
@@ -98,7 +98,7 @@ def _rsa(case: Case, public: rsa.RSAPublicKey) -> Verdict:
     if numbers.e < _USUAL_EXPONENT or numbers.e.bit_length() > _EXPONENT_BITS:
         shown = str(numbers.e) if numbers.e < _USUAL_EXPONENT else f"of {numbers.e.bit_length()} bits"
         return Verdict("KEY_EXPONENT_UNUSUAL", {**args, "exponent": shown})
-    return Verdict("KEY_STRONG", args) if size >= 3072 else Verdict("KEY_GOOD_UNTIL_2030", args)
+    return Verdict("KEY_STRONG_RSA", args) if size >= 3072 else Verdict("KEY_GOOD_UNTIL_2030", args)
 
 
 def _rsa_fault(case: Case, modulus: int, exponent: int) -> str:
