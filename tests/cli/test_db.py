@@ -48,7 +48,7 @@ def test_a_sound_history_is_0_and_says_what_was_looked_at(world: World) -> None:
 def test_a_damaged_history_is_1_and_every_fault_has_a_line(world: World) -> None:
     with closing(sqlite3.connect(world.path, isolation_level=None)) as connection:
         connection.execute("UPDATE blob SET data = x'00000000' WHERE id = 2")
-        connection.execute("DROP TRIGGER finding_kept")
+        connection.execute("DROP TRIGGER verdict_kept")
     said = posture("db", "check")
     lines = said.out.splitlines()
 

@@ -27,6 +27,8 @@ from posture.store.authority import named_of
 from posture.store.bitmap import Bitmap
 from posture.store.exemptions import exemptions_of
 from posture.store.records import OUTCOMES, SEVERITIES
+from posture.store.silences import MissSpell, begun_with, ended_with, misses
+from posture.store.verdicts import Turn, begun, ended, track_of, turned_in
 
 Record = dict[str, Any]
 
@@ -34,15 +36,11 @@ _FACTS = (
     "SELECT asset_id, probe, subject_id, at, hex(sha256), absent, authorisation FROM facts JOIN blob ON blob.id = blob_id "
     "WHERE from_run = ? AND vantage_id = ?"
 )
-_MISS = "SELECT asset_id, probe, subject_id, at, reason, code, authorisation FROM miss WHERE from_run = ? AND vantage_id = ?"
-_FINDING = (
-    "SELECT asset_id, control_id, subject_id, outcome, severity, body_id, cause FROM finding "
-    "WHERE from_run = ? AND vantage_id = ? AND live"
+_CLOSED = "SELECT asset_id, probe, subject_id FROM facts WHERE to_run = ? AND vantage_id = ?"
+_ASKED = (
+    "SELECT DISTINCT from_run, asset_id, authorisation FROM facts "
+    "WHERE from_run > ? AND from_run <= ? AND vantage_id = ? AND authorisation IS NOT NULL"
 )
-_CLOSED_FINDING = (
-    "SELECT asset_id, control_id, subject_id, end_cause FROM finding WHERE to_run = ? AND vantage_id = ? AND live"
-)
-_CLOSED = "SELECT asset_id, probe, subject_id FROM {} WHERE to_run = ? AND vantage_id = ?"
 _EVENT = "SELECT asset_id, control_id, subject, kind, initial, severity, before, after, since, until FROM event WHERE run_id = ?"
 _AUTHORITY = "SELECT authorisation, sequence, sha256, signers FROM authority WHERE run_id = ?"
 
@@ -178,21 +176,23 @@ class Chronicle:
                     "authorisation": authorisation,
                 },
             )
-        for asset, probe, subject, at, reason, code, authorisation in self._sorted(connection.execute(_MISS, key)):
+        for one in sorted(begun_with(connection, view.number, run.number), key=self._place):
             yield (
-                asset,
+                one.asset,
                 {
                     "kind": "miss",
-                    **self._named(asset),
-                    "probe": probe,
-                    "subject": text(subject),
-                    "at": at,
-                    "reason": reason,
-                    "code": code,
-                    "authorisation": authorisation,
+                    **self._named(one.asset),
+                    "probe": one.probe,
+                    "subject": one.subject,
+                    "at": one.miss.at,
+                    "reason": one.miss.reason,
+                    "code": one.miss.code,
+                    "authorisation": one.miss.authorisation,
                 },
             )
-        for asset, control, subject, outcome, severity, body, cause in self._sorted(connection.execute(_FINDING, key)):
+        for spell in begun(self._turned(run)):
+            asset, control, subject = spell.place
+            outcome, severity, body = spell.value
             yield (
                 asset,
                 {
@@ -203,26 +203,21 @@ class Chronicle:
                     "subject": text(subject),
                     "outcome": str(OUTCOMES[outcome]),
                     "severity": str(SEVERITIES[severity]),
-                    "cause": cause,
+                    "cause": spell.cause,
                 },
             )
 
     def _closed(self, run: RunRecord) -> Iterator[tuple[int, Record]]:
         text, connection = self.store.reader.texts.text, self.store.connection
         key = (run.number, self.store.reader.texts.known(run.vantage))
-        for table in ("facts", "miss"):
-            for asset, probe, subject in self._sorted(connection.execute(_CLOSED.format(table), key)):
-                yield (
-                    asset,
-                    {
-                        "kind": "closed",
-                        "what": table,
-                        **self._named(asset),
-                        "probe": probe,
-                        "subject": text(subject),
-                    },
-                )
-        for asset, control, subject, cause in self._sorted(connection.execute(_CLOSED_FINDING, key)):
+        facts = self._sorted(connection.execute(_CLOSED, key))
+        told = [("facts", asset, probe, text(subject)) for asset, probe, subject in facts]
+        silences = sorted(ended_with(connection, key[1], run.number), key=self._place)
+        told += [("miss", one.asset, one.probe, one.subject) for one in silences]
+        for what, asset, probe, name in told:
+            said = {"kind": "closed", "what": what, **self._named(asset), "probe": probe, "subject": name}
+            yield asset, said
+        for (asset, control, subject), cause in ended(self._turned(run)):
             yield (
                 asset,
                 {
@@ -234,6 +229,15 @@ class Chronicle:
                     "cause": cause,
                 },
             )
+
+    def _turned(self, run: RunRecord) -> list[Turn]:
+        """What a run wrote of findings, in the order of the key. All is looked at: an index could be forged with it."""
+        connection, texts = self.store.connection, self.store.reader.texts
+        return turned_in(connection, track_of(connection, texts.known(run.vantage)), run.number)
+
+    def _place(self, one: MissSpell) -> tuple[int, str, int]:
+        """Subjects in the order in which they were first met, as those of facts."""
+        return one.asset, one.probe, self.store.reader.texts.known(one.subject)
 
     def _events(self, run: RunRecord) -> Iterator[tuple[int, Record]]:
         names = ("subject", "event", "initial", "severity", "before", "after", "since", "until")
@@ -287,13 +291,12 @@ class _View:
             span,
         ).fetchall()
         asked: set[tuple[int, int, str]] = set()
-        for table in () if self.named else ("facts", "miss"):
+        if not self.named:
+            asked.update(connection.execute(_ASKED, (*span, self.number)))
             asked.update(
-                connection.execute(
-                    f"SELECT DISTINCT from_run, asset_id, authorisation FROM {table} "  # noqa: S608 - names of our own
-                    "WHERE from_run > ? AND from_run <= ? AND vantage_id = ? AND authorisation IS NOT NULL",
-                    (*span, self.number),
-                )
+                (one.miss.since, one.asset, one.miss.authorisation)
+                for one in misses(connection, self.number)
+                if self.run < one.miss.since <= run and one.miss.authorisation is not None
             )
         # A letter is of the ministry that the asset was of when it was asked, however many runs are told at once.
         place = 0

@@ -34,6 +34,11 @@ BLOB_LIMIT = 8_000_000  # bytes of one record of facts; more is a bug, or a bomb
 DROPPED = "the evidence was dropped when its time had passed"
 
 
+def text_hash(text: str) -> int:
+    """By which a text is found: four bytes, so that its index is small. Two texts may share one; they are compared."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big", signed=True)
+
+
 class Texts:
     """Every text once: text <-> number, remembered for the life of a connection."""
 
@@ -47,7 +52,8 @@ class Texts:
         if text not in self._numbers:
             found = self._find(text)
             if found is None:
-                found = self._connection.execute("INSERT INTO text_value (value) VALUES (?)", (text,)).lastrowid
+                insert = "INSERT INTO text_value (hash, value) VALUES (?, ?)"
+                found = self._connection.execute(insert, (text_hash(text), text)).lastrowid
             self._numbers[text] = int(found or 0)
         return self._numbers[text]
 
@@ -72,7 +78,8 @@ class Texts:
             self.forget()
 
     def _find(self, text: str) -> int | None:
-        row = self._connection.execute("SELECT id FROM text_value WHERE value = ?", (text,)).fetchone()
+        query = "SELECT id FROM text_value WHERE hash = ? AND value = ?"
+        row = self._connection.execute(query, (text_hash(text), text)).fetchone()
         return int(row[0]) if row else None
 
 

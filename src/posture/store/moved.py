@@ -15,23 +15,23 @@ from typing import TYPE_CHECKING
 from posture.drift import Judged, Key
 from posture.model import AssetKey
 from posture.store.answers import finding_from
+from posture.store.eventful import moved_assets
+from posture.store.narrow import PLACE
 from posture.store.records import OUTCOMES, SEVERITIES, Interval, RunRecord
+from posture.store.run_rows import among
 from posture.store.timeline import fixed_once, last_mended
+from posture.store.verdicts import COLUMNS, spells_of, track_of
 
 if TYPE_CHECKING:
     from posture.store.reader import Reader
 
-_MOVED = """
-WITH moved AS (
-  SELECT asset_id, control_id, subject_id FROM finding WHERE from_run > :before AND from_run <= :after
-    AND outcome IN (1, 2) AND vantage_id = :vantage AND live
-  UNION
-  SELECT asset_id, control_id, subject_id FROM finding WHERE to_run > :before AND to_run <= :after
-    AND vantage_id = :vantage AND live)
-SELECT asset_id, control_id, subject_id, from_run, to_run, judgement_id, outcome, severity, body_id, cause, end_cause
-FROM moved CROSS JOIN finding USING (asset_id, control_id, subject_id)
-WHERE vantage_id = :vantage AND live AND from_run <= :after ORDER BY from_run
-"""
+# Of the assets of which something was written: what was; and all of its rows up to the later run.
+_MOVED = f"""
+WITH moved AS (SELECT DISTINCT asset_id, control_id, subject_id FROM verdict
+  WHERE track_id = :track AND from_run > :before AND from_run <= :after{{among}})
+SELECT {COLUMNS} FROM moved CROSS JOIN verdict USING (asset_id, control_id, subject_id)
+WHERE track_id = :track AND from_run <= :after ORDER BY {PLACE}, from_run
+"""  # noqa: S608 - names of our own
 
 
 @dataclass(slots=True)
@@ -45,6 +45,7 @@ class Moves:
     reader: Reader
     before: RunRecord
     after: RunRecord
+    track: int = field(init=False)
     assets: dict[int, AssetKey] = field(init=False)
     bits: dict[AssetKey, int] = field(init=False)
     timelines: Mapping[Key, list[Interval]] = field(init=False)
@@ -52,22 +53,28 @@ class Moves:
     def __post_init__(self) -> None:
         if self.before.judgement != self.after.judgement:
             raise ValueError("two judgements do not compare by their intervals")
-        bound = {
-            "before": self.before.number,
-            "after": self.after.number,
-            "vantage": self.reader.texts.known(self.after.vantage),
-        }
-        rows = self.connection.execute(_MOVED, bound).fetchall()
+        reader, runs = self.reader, self.reader.runs(self.after.vantage)
+        self.track = track_of(self.connection, reader.texts.known(self.after.vantage))
+        written = moved_assets(
+            self.connection, [one.number for one in runs if self.before.number < one.number <= self.after.number]
+        )
+        bound = {"before": self.before.number, "after": self.after.number, "track": self.track}
+        rows = self.connection.execute(_MOVED.format(among=among(written)), bound).fetchall()
         numbers = ",".join(map(str, {row[0] for row in rows}))
         known = self.connection.execute(f"SELECT id, name, kind, bit FROM asset WHERE id IN ({numbers})").fetchall()  # noqa: S608 - numbers
         self.assets = {number: AssetKey(name, kind) for number, name, kind, _ in known}
         self.bits = {AssetKey(name, kind): bit for _, name, kind, bit in known}
-        controls, text = self.reader.controls(), self.reader.texts.text
+        told = {one.number: one.judgement for one in runs}
+        controls, text = reader.controls(), reader.texts.text
         found: dict[Key, list[Interval]] = defaultdict(list)
-        for asset, control, subject, since, until, judgement, outcome, severity, body, cause, end_cause in rows:
+        for spell in spells_of(rows):
+            asset, control, subject = spell.place
             key = (self.assets[asset], controls[control], text(subject))
-            finding = finding_from(key[0], "", key[1], key[2], OUTCOMES[outcome], SEVERITIES[severity], text(body))
-            found[key].append(Interval(finding, since, until, judgement, cause, end_cause))
+            outcome, severity, body = spell.value
+            finding = finding_from(key[0], "", *key[1:], OUTCOMES[outcome], SEVERITIES[severity], text(body))
+            found[key].append(
+                Interval(finding, spell.since, spell.until, told[spell.since], spell.cause, spell.end_cause)
+            )
         self.timelines = found
 
     def ministries(self) -> dict[AssetKey, str]:
@@ -124,9 +131,11 @@ class Moves:
     def _acquainted(self, run: int) -> set[AssetKey]:
         """Of which anything was known."""
         query = f"""SELECT id FROM asset WHERE id IN ({",".join(map(str, self.assets))}) AND EXISTS (
-            SELECT 1 FROM finding WHERE asset_id = asset.id AND vantage_id = ? AND live AND from_run <= ?
-            AND (to_run IS NULL OR to_run > ?))"""  # noqa: S608 - numbers
-        bound = (self.reader.texts.known(self.after.vantage), run, run)
+            SELECT 1 FROM verdict WHERE asset_id = asset.id AND track_id = ? AND from_run <= ? AND said >= 0
+            AND NOT EXISTS (SELECT 1 FROM verdict AS later WHERE later.asset_id = verdict.asset_id
+              AND later.control_id = verdict.control_id AND later.subject_id = verdict.subject_id
+              AND later.track_id = verdict.track_id AND later.from_run > verdict.from_run AND later.from_run <= ?))"""  # noqa: S608 - numbers
+        bound = (self.track, run, run)
         return {self.assets[number] for (number,) in self.connection.execute(query, bound)}
 
 

@@ -30,7 +30,9 @@ from posture.store.records import (
     moment,
 )
 from posture.store.run_rows import RUN, among, run_of
+from posture.store.silences import missing_at
 from posture.store.timeline import fixed_once, last_mended
+from posture.store.verdicts import spells, track_of
 
 _AS_OF = "vantage_id = ? AND from_run <= ? AND (to_run IS NULL OR to_run > ?)"
 
@@ -180,15 +182,10 @@ class Reader:
     ) -> dict[AssetKey, dict[tuple[str, str], StoredAnswer]]:
         """What the last look, as of a run, could not see."""
         assets = self._chosen(only)
-        found: dict[AssetKey, dict[tuple[str, str], StoredAnswer]] = defaultdict(dict)
-        for asset, probe, subject, since, at, reason, code, detail, authorisation in self._as_of(
-            "SELECT asset_id, probe, subject_id, from_run, at, reason, code, detail, authorisation FROM miss WHERE ",
-            run,
-            only=None if only is None else assets,
-        ):
-            answer = Unobserved(Reason(reason), moment(at), detail, code)
-            stored = StoredAnswer(answer, since, "", authorisation)
-            found[assets[asset]][probe, self.texts.text(subject)] = stored
+        found: dict[AssetKey, dict[tuple[str, str], StoredAnswer]] = {}
+        vantage = self.texts.known(run.vantage)
+        for asset, missing in missing_at(self._connection, vantage, run.number, None if only is None else assets):
+            found[assets[asset]] = {question: miss.stored for question, miss in missing.items()}
         return found
 
     def pasts(self, vantage: str) -> Pasts:
@@ -221,30 +218,21 @@ class Reader:
             only: of these assets alone; of all when left out.
             judgement: what was judged again under it, instead of what the runs themselves were told.
         """
-        assets, controls = self._chosen(only), self.controls()
+        assets, controls, text = self._chosen(only), self.controls(), self.texts.text
         ministries = self._ministries_ever(run.number, None if only is None else assets)
+        told = {one.number: one.judgement for one in self.runs(run.vantage)}
+        track = track_of(self._connection, self.texts.known(run.vantage), judgement)
         found: dict[Key, list[Interval]] = defaultdict(list)
-        rows = self._connection.execute(
-            "SELECT asset_id, control_id, subject_id, from_run, to_run, judgement_id, outcome, severity, body_id, cause, "  # noqa: S608 - numbers
-            "end_cause FROM finding WHERE vantage_id = ? AND live = ? AND ? IN (0, judgement_id) AND from_run <= ?"
-            f"{among(None if only is None else assets)} ORDER BY from_run",
-            (self.texts.known(run.vantage), judgement is None, judgement or 0, run.number),
-        )
-        for asset, control, subject, since, until, judgement, outcome, severity, body, cause, end_cause in rows:
-            key = (assets[asset], controls[control], self.texts.text(subject))
+        only_these = None if only is None else assets
+        for spell in spells(self._connection, track, until=run.number, only=only_these):
+            asset, control, subject = spell.place
+            key = (assets[asset], controls[control], text(subject))
+            outcome, severity, body = spell.value
             finding = finding_from(
-                key[0],
-                ministries.get(asset, ""),
-                key[1],
-                key[2],
-                OUTCOMES[outcome],
-                SEVERITIES[severity],
-                self.texts.text(body),
+                key[0], ministries.get(asset, ""), *key[1:], OUTCOMES[outcome], SEVERITIES[severity], text(body)
             )
-            ended = until is not None and until <= run.number
-            found[key].append(
-                Interval(finding, since, until if ended else None, judgement, cause, end_cause if ended else None)
-            )
+            under = judgement or told[spell.since]
+            found[key].append(Interval(finding, spell.since, spell.until, under, spell.cause, spell.end_cause))
         return found
 
     def _ministries_ever(self, run: int, only: Collection[int] | None) -> dict[int, str]:
@@ -258,16 +246,17 @@ class Reader:
 
     def subjects(self) -> list[str]:
         """Every subject that a finding was ever about."""
-        query = "SELECT value FROM text_value WHERE id IN (SELECT subject_id FROM finding)"
+        query = "SELECT value FROM text_value WHERE id IN (SELECT subject_id FROM verdict)"
         return [text for (text,) in self._connection.execute(query)]
 
     def was_ever_known(self, control: str, run: RunRecord) -> bool:
         """Whether anybody ever answered a control, at the run's vantage, up to it."""
         query = (
-            "SELECT 1 FROM finding JOIN control ON control.id = control_id WHERE code = ? AND vantage_id = ? AND live "
-            "AND from_run <= ? LIMIT 1"
+            "SELECT 1 FROM verdict JOIN control ON control.id = control_id WHERE code = ? AND track_id = ? "
+            "AND from_run <= ? AND said IS NOT NULL LIMIT 1"
         )
-        row = self._connection.execute(query, (control, self.texts.known(run.vantage), run.number)).fetchone()
+        track = track_of(self._connection, self.texts.known(run.vantage))
+        row = self._connection.execute(query, (control, track, run.number)).fetchone()
         return row is not None
 
     # ---- coverage

@@ -27,8 +27,10 @@ from __future__ import annotations
 
 from sqlite_utils import Database, Migrations
 
+from posture.store import narrow
 from posture.store.bitmap import Bitmap
 from posture.store.database import APPLICATION_ID, NEWEST
+from posture.store.narrowing import narrow_rows
 from posture.store.views import COUNTS, EVENTS, KEPT, MOVES, VIEWS
 
 MIGRATIONS = Migrations("posture")
@@ -305,6 +307,12 @@ def _count_coverage(db: Database) -> None:
         update = "UPDATE coverage SET asked_count = ?, answered_count = ? WHERE run_id = ? AND probe = ?"
         db.execute(update, (*counts, run, probe))
     db.execute(frozen)
+
+
+@MIGRATIONS(name="0009_narrow")
+def _narrow(db: Database) -> None:
+    narrow_rows(db, _statements(narrow.TABLES), _statements(narrow.GUARDS), _statements(narrow.VIEWS))
+    db.execute(f"PRAGMA user_version = {NEWEST}")
 
 
 def _statements(script: str) -> list[str]:
