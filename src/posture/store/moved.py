@@ -7,31 +7,29 @@ at all; this looks at the few, and finds of them the very same events.
 from __future__ import annotations
 
 import sqlite3
-from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from posture.drift import Judged, Key
 from posture.model import AssetKey
-from posture.store.answers import finding_from
-from posture.store.records import OUTCOMES, SEVERITIES, Interval, RunRecord
+from posture.store.intervals import COLUMNS, PLACE, intervals
+from posture.store.records import Interval, RunRecord
 from posture.store.timeline import fixed_once, last_mended
 
 if TYPE_CHECKING:
     from posture.store.reader import Reader
 
-_MOVED = """
+_MOVED = f"""
 WITH moved AS (
   SELECT asset_id, control_id, subject_id FROM finding WHERE from_run > :before AND from_run <= :after
     AND outcome IN (1, 2) AND vantage_id = :vantage AND live
   UNION
   SELECT asset_id, control_id, subject_id FROM finding WHERE to_run > :before AND to_run <= :after
     AND vantage_id = :vantage AND live)
-SELECT asset_id, control_id, subject_id, from_run, to_run, judgement_id, outcome, severity, body_id, cause, end_cause
-FROM moved CROSS JOIN finding USING (asset_id, control_id, subject_id)
-WHERE vantage_id = :vantage AND live AND from_run <= :after ORDER BY from_run
-"""
+SELECT {COLUMNS} FROM moved CROSS JOIN finding USING ({PLACE})
+WHERE vantage_id = :vantage AND live AND from_run <= :after ORDER BY {PLACE}, from_run
+"""  # noqa: S608 - names of our own
 
 
 @dataclass(slots=True)
@@ -62,13 +60,7 @@ class Moves:
         known = self.connection.execute(f"SELECT id, name, kind, bit FROM asset WHERE id IN ({numbers})").fetchall()  # noqa: S608 - numbers
         self.assets = {number: AssetKey(name, kind) for number, name, kind, _ in known}
         self.bits = {AssetKey(name, kind): bit for _, name, kind, bit in known}
-        controls, text = self.reader.controls(), self.reader.texts.text
-        found: dict[Key, list[Interval]] = defaultdict(list)
-        for asset, control, subject, since, until, judgement, outcome, severity, body, cause, end_cause in rows:
-            key = (self.assets[asset], controls[control], text(subject))
-            finding = finding_from(key[0], "", key[1], key[2], OUTCOMES[outcome], SEVERITIES[severity], text(body))
-            found[key].append(Interval(finding, since, until, judgement, cause, end_cause))
-        self.timelines = found
+        self.timelines = dict(intervals(rows, self.reader.texts, self.assets, self.reader.controls(), {}))
 
     def ministries(self) -> dict[AssetKey, str]:
         """Whose each asset of these places was last."""
@@ -134,5 +126,6 @@ def _as_of(spans: list[Interval], run: int) -> list[Interval]:
     """Those that had begun; what ended later was open then."""
     begun = [span for span in spans if span.since <= run]
     if begun and begun[-1].until is not None and begun[-1].until > run:
-        begun[-1] = replace(begun[-1], until=None, end_cause=None)
+        last = begun[-1]
+        begun[-1] = Interval(last.finding, last.since, None, last.judgement, last.cause)
     return begun

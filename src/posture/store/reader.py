@@ -12,15 +12,15 @@ from posture.checks import Reference
 from posture.drift import Judged, Key, Probed
 from posture.model import AssetKey, Finding, Reason, Unobserved
 from posture.policy import Policy, parse_policy
-from posture.store.answers import Texts, answer_from, entry_from, finding_from, get_blob
+from posture.store.answers import Texts, answer_from, entry_from, get_blob
 from posture.store.bitmap import Bitmap
 from posture.store.flapping import flapping
+from posture.store.intervals import COLUMNS, PLACE, intervals
+from posture.store.lookback import known_at_last_look, last_seen, undecided
 from posture.store.looks import Looks, was_known
 from posture.store.moved import Moves
 from posture.store.past import Pasts
 from posture.store.records import (
-    OUTCOMES,
-    SEVERITIES,
     AssetEntry,
     Interval,
     Question,
@@ -33,6 +33,7 @@ from posture.store.run_rows import RUN, among, run_of
 from posture.store.timeline import fixed_once, last_mended
 
 _AS_OF = "vantage_id = ? AND from_run <= ? AND (to_run IS NULL OR to_run > ?)"
+_LOOKS_KEPT = 40  # runs whose looks stay unpacked, a megabyte or less each
 
 
 class Reader:
@@ -41,22 +42,30 @@ class Reader:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._closed: dict[int, RunRecord] = {}
+        self._open: set[int] = set()
+        self._newest = 0  # of the runs read so far
+        self._looks: dict[int, Looks] = {}
         self._reference: tuple[tuple[int | None, int], Reference] = ((None, 0), Reference())
         self.texts = Texts(connection)
 
     def forget(self) -> None:
         """After a rollback: what was given or closed within it is not."""
         self._closed.clear()
+        self._open, self._newest = set(), 0
+        self._looks.clear()
         self.texts.forget()
 
     # ---- runs and what they were bound to
 
     def runs(self, vantage: str | None = None) -> list[RunRecord]:
         """All runs, newest first."""
-        unknown = "" if not self._closed else f" WHERE run.id NOT IN ({','.join(map(str, self._closed))})"
-        fresh = [run_of(row) for row in self._connection.execute(RUN + unknown)]
+        open_ones = ",".join(map(str, self._open))
+        rows = self._connection.execute(f"{RUN} WHERE run.id > ? OR run.id IN ({open_ones})", (self._newest,))
+        fresh = [run_of(row) for row in rows]
         runs = sorted([*self._closed.values(), *fresh], key=lambda run: run.number, reverse=True)
         self._closed.update((run.number, run) for run in fresh if run.closed)
+        self._open = {run.number for run in fresh if not run.closed}
+        self._newest = max((run.number for run in fresh), default=self._newest)
         return [run for run in runs if vantage is None or run.vantage == vantage]
 
     def run(self, number: int) -> RunRecord:
@@ -221,31 +230,15 @@ class Reader:
             only: of these assets alone; of all when left out.
             judgement: what was judged again under it, instead of what the runs themselves were told.
         """
-        assets, controls = self._chosen(only), self.controls()
-        ministries = self._ministries_ever(run.number, None if only is None else assets)
-        found: dict[Key, list[Interval]] = defaultdict(list)
+        assets = self._chosen(only)
+        chosen = None if only is None else assets
         rows = self._connection.execute(
-            "SELECT asset_id, control_id, subject_id, from_run, to_run, judgement_id, outcome, severity, body_id, cause, "  # noqa: S608 - numbers
-            "end_cause FROM finding WHERE vantage_id = ? AND live = ? AND ? IN (0, judgement_id) AND from_run <= ?"
-            f"{among(None if only is None else assets)} ORDER BY from_run",
+            f"SELECT {COLUMNS} FROM finding WHERE vantage_id = ? AND live = ? AND ? IN (0, judgement_id) "  # noqa: S608 - numbers
+            f"AND from_run <= ?{among(chosen)} ORDER BY {PLACE}, from_run",
             (self.texts.known(run.vantage), judgement is None, judgement or 0, run.number),
-        )
-        for asset, control, subject, since, until, judgement, outcome, severity, body, cause, end_cause in rows:
-            key = (assets[asset], controls[control], self.texts.text(subject))
-            finding = finding_from(
-                key[0],
-                ministries.get(asset, ""),
-                key[1],
-                key[2],
-                OUTCOMES[outcome],
-                SEVERITIES[severity],
-                self.texts.text(body),
-            )
-            ended = until is not None and until <= run.number
-            found[key].append(
-                Interval(finding, since, until if ended else None, judgement, cause, end_cause if ended else None)
-            )
-        return found
+        ).fetchall()
+        ministries = self._ministries_ever(run.number, chosen)
+        return dict(intervals(rows, self.texts, assets, self.controls(), ministries, run.number))
 
     def _ministries_ever(self, run: int, only: Collection[int] | None) -> dict[int, str]:
         """By number of an asset: its ministry as of a run, or the last one of what has left the inventory since."""
@@ -283,38 +276,26 @@ class Reader:
 
     def looks(self, run: int) -> Looks:
         """By control: assets asked, assets known in full, and for those known in part the silent subjects by bit."""
-        query = "SELECT code, asked, known, silent FROM judged JOIN control ON control.id = control_id WHERE run_id = ?"
-        rows = self._connection.execute(query, (run,))
-        return Looks({code: (asked, known, silent) for code, asked, known, silent in rows})
+        if run not in self._looks:
+            query = (
+                "SELECT code, asked, known, silent FROM judged JOIN control ON control.id = control_id WHERE run_id = ?"
+            )
+            rows = self._connection.execute(query, (run,))
+            looks = Looks({code: (asked, known, silent) for code, asked, known, silent in rows})
+            if not looks:  # an open run's are still to come
+                return looks
+            if len(self._looks) >= _LOOKS_KEPT:
+                del self._looks[next(iter(self._looks))]
+            self._looks[run] = looks
+        return self._looks[run]
 
     def undecided(self, run: RunRecord, only: Collection[AssetKey] | None = None) -> set[AssetKey]:
-        """Assets of which the last look at some control, up to a run, did not get to know everything.
-
-        Looks back only as far as the last run that asked the whole inventory. ``only``: among these assets.
-        """
-        bits, settled, found = self.bits(only), set[tuple[str, int]](), set[int]()
-        for one in self.until(run):
-            if one.state == "quarantined":
-                continue
-            for control, (asked, known, _) in self.looks(one.number).items():
-                news = {bit for bit in bits if bit in asked and (control, bit) not in settled}
-                settled.update((control, bit) for bit in news)
-                found.update(bit for bit in news if bit not in known)
-            if one.state == "complete" and not one.selectors:
-                break
-        return {bits[bit] for bit in found}
+        """See :func:`posture.store.lookback.undecided`."""
+        return undecided(self, run, only)
 
     def known_at_last_look(self, run: RunRecord, keys: Collection[Key]) -> set[Key]:
-        """Those of some keys that the last run to ask for them, up to this run, got to know."""
-        place, pending, known = {asset: bit for bit, asset in self.bits().items()}, set(keys), set[Key]()
-        for one in self.until(run) if pending else ():
-            looks = self.looks(one.number)
-            asked = {key for key in pending if key[1] in looks and place[key[0]] in looks[key[1]][0]}
-            known.update(key for key in asked if was_known(looks, place[key[0]], key))
-            pending -= asked
-            if not pending:
-                break
-        return known
+        """See :func:`posture.store.lookback.known_at_last_look`."""
+        return known_at_last_look(self, run, keys)
 
     # ---- drift's view
 
@@ -352,9 +333,14 @@ class Reader:
             probes=self.coverage(run),
         )
 
-    def flapping(self, run: RunRecord, timelines: Mapping[Key, list[Interval]]) -> dict[Key, tuple[int, int]]:
+    def flapping(
+        self,
+        run: RunRecord,
+        timelines: Mapping[Key, list[Interval]],
+        bits: Mapping[AssetKey, int] | None = None,
+    ) -> dict[Key, tuple[int, int]]:
         """What changes too often: see :func:`posture.store.flapping.flapping`."""
-        return flapping(self, run, timelines)
+        return flapping(self, run, timelines, bits)
 
     def contradicted(self, run: RunRecord) -> dict[tuple[AssetKey, str], set[int]]:
         """Runs whose second look did not say what the first had said, by asset and subject."""
@@ -381,26 +367,8 @@ class Reader:
         runs: Sequence[RunRecord] | None = None,
         bits: Mapping[AssetKey, int] | None = None,
     ) -> dict[Key, RunRecord]:
-        """Which run last answered each key that was known as of a run.
-
-        Looks back from the newest run only as far as something is still unseen.
-
-        Args:
-            runs, bits: the vantage's closed runs up to that one, newest first, and the assets' places, from whom has them.
-        """
-        place = {asset: bit for bit, asset in self.bits().items()} if bits is None else bits
-        pending = {key: spans[-1] for key, spans in timelines.items()}
-        seen: dict[Key, RunRecord] = {}
-        for one in self.until(run) if runs is None else runs:
-            if not pending:
-                break
-            held = [key for key, span in pending.items() if span.until is None or one.number < span.until]
-            looks = self.looks(one.number) if held else Looks()
-            for key in held:
-                if one.number <= pending[key].since or was_known(looks, place.get(key[0], -1), key):
-                    seen[key] = one
-                    del pending[key]
-        return seen
+        """See :func:`posture.store.lookback.last_seen`."""
+        return last_seen(self, run, timelines, runs=runs, bits=bits)
 
     def moves(self, before: RunRecord, after: RunRecord) -> Moves:
         """What moved between two closed runs of one vantage and one judgement. Raises ValueError: they are of two."""
