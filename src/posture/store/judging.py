@@ -35,10 +35,16 @@ def judge_again(
     return known_under(reader, run, policy, shipped, assets=assets, controls=controls).known
 
 
-def unknown_of_run(reader: Reader, run: RunRecord, shipped: Mapping[str, Control]) -> dict[Key, Finding]:
-    """What a run asked and could not see: judged anew from its facts and misses, with its policy and its time."""
+def unknown_of_run(
+    reader: Reader, run: RunRecord, shipped: Mapping[str, Control], only: Collection[AssetKey] | None = None
+) -> dict[Key, Finding]:
+    """What a run asked and could not see: judged anew from its facts and misses, with its policy and its time.
+
+    Args:
+        only: of these assets alone; of all when left out.
+    """
     looks = reader.looks(run.number)
-    place = {asset: bit for bit, asset in reader.bits().items()}
+    place = {asset: bit for bit, asset in reader.bits(only).items()}
     silent = {bit for asked, known, _ in looks.values() for bit in asked if bit not in known}
     chosen = {asset for asset, bit in place.items() if bit in silent}
     found = _unknowns(reader, run, shipped, chosen)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from posture.drift import Key
 from posture.model import AssetKey
+from posture.store.bitmap import Bitmap
 from posture.store.looks import Look, Looks, knew, was_known
 from posture.store.records import Interval, RunRecord
 
@@ -19,17 +20,18 @@ def undecided(reader: Reader, run: RunRecord, only: Collection[AssetKey] | None 
 
     Looks back only as far as the last run that asked the whole inventory. ``only``: among these assets.
     """
-    bits, settled, found = reader.bits(only), set[tuple[str, int]](), set[int]()
+    bits = reader.bits(only)
+    ours, settled, found = Bitmap(bits).number, dict[str, int](), 0
     for one in reader.until(run):
         if one.state == "quarantined":
             continue
         for control, (asked, known, _) in reader.looks(one.number).items():
-            news = {bit for bit in bits if bit in asked and (control, bit) not in settled}
-            settled.update((control, bit) for bit in news)
-            found.update(bit for bit in news if bit not in known)
+            news = asked.number & ours & ~settled.get(control, 0)
+            settled[control] = settled.get(control, 0) | news
+            found |= news & ~known.number
         if one.state == "complete" and not one.selectors:
             break
-    return {bits[bit] for bit in found}
+    return {asset for bit, asset in bits.items() if found >> bit & 1}
 
 
 def known_at_last_look(reader: Reader, run: RunRecord, keys: Collection[Key]) -> set[Key]:

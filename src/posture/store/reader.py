@@ -206,8 +206,11 @@ class Reader:
 
     def _as_of(self, select: str, run: RunRecord, only: Collection[int] | None = None) -> Iterator[tuple[Any, ...]]:
         """``only``: numbers of assets."""
-        bound = (self.texts.known(run.vantage), run.number, run.number)
-        return self._connection.execute(select + _AS_OF + among(only), bound)
+        return self._connection.execute(select + _AS_OF + among(only), self._bound(run))
+
+    def _bound(self, run: RunRecord) -> tuple[int, int, int]:
+        """What ``_AS_OF`` takes."""
+        return self.texts.known(run.vantage), run.number, run.number
 
     def _chosen(self, only: Collection[AssetKey] | None) -> dict[int, AssetKey]:
         """As :meth:`assets`, of some."""
@@ -253,6 +256,16 @@ class Reader:
         """Every subject that a finding was ever about."""
         query = "SELECT value FROM text_value WHERE id IN (SELECT subject_id FROM finding)"
         return [text for (text,) in self._connection.execute(query)]
+
+    def known_assets(self, run: RunRecord) -> set[AssetKey]:
+        """Of which something was known as of a run."""
+        query = f"SELECT name, kind FROM asset WHERE id IN (SELECT asset_id FROM finding WHERE live AND {_AS_OF})"  # noqa: S608 - ours
+        return {AssetKey(*row) for row in self._connection.execute(query, self._bound(run))}
+
+    def known_controls(self, run: RunRecord) -> set[str]:
+        """Of which something was known as of a run."""
+        query = f"SELECT code FROM control WHERE id IN (SELECT control_id FROM finding WHERE live AND {_AS_OF})"  # noqa: S608 - ours
+        return {code for (code,) in self._connection.execute(query, self._bound(run))}
 
     def was_ever_known(self, control: str, run: RunRecord) -> bool:
         """Whether anybody ever answered a control, at the run's vantage, up to it."""

@@ -29,27 +29,10 @@ def _ids(text: str) -> tuple[str, ...]:
 
 
 def run_of(row: tuple[Any, ...]) -> RunRecord:
-    return RunRecord(
-        number=row[0],
-        id=row[1],
-        state_code=row[2],
-        timezone=row[3],
-        vantage=row[4],
-        started_at=moment(row[5]),
-        ended_at=moment(row[6]) if row[6] else None,
-        state=row[7],
-        selectors=_chosen(row[8]),
-        controls=_ids(row[9]),
-        judgement=row[10],
-        policy=row[11],
-        policy_digest=row[12],
-        rules_digest=row[13],
-        tool=row[14],
-        inventory_digest=row[15],
-        authorisation_digest=row[16],
-        lab=bool(row[17]),
-        suspect=bool(row[18]),
-    )
+    started, ended, state, selectors, controls = row[5:10]
+    times = moment(started), moment(ended) if ended else None
+    flags = bool(row[17]), bool(row[18])
+    return RunRecord(*row[:5], *times, state, _chosen(selectors), _ids(controls), *row[10:17], *flags)
 
 
 def among(only: Collection[int] | None) -> str:
