@@ -448,7 +448,7 @@ class Bulk:
 
     def _events(self, connection: sqlite3.Connection, before: RunRecord, run: RunRecord) -> None:
         fold = Fold(connection, self.store.reader, run, POLICY, self.store.shipped)
-        fold.events(moved_events(self.store.reader, before, run))
+        fold.events(moved_events(self.store.reader, before, run)[0])
 
 
 def write(path: Path, size: Size) -> State:

@@ -11,7 +11,7 @@ from posture.history import event_row
 from posture.model import Outcome
 from posture.store import RunRecord, Store
 from posture.store.choice import as_of, latest_closed, two_runs
-from posture.store.judging import compare_runs, moved_events, trusted_before
+from posture.store.judging import can_be_compared_by_moves, compare_runs, moved_events
 from posture.store.tally import tally
 
 Row = dict[str, Any]
@@ -38,17 +38,13 @@ def changes(
     for name in ministries:
         if name not in known:
             raise UsageError(f"no ministry {name!r} in the history. Choose from: {', '.join(sorted(known)[:20])}.")
-    why: tuple[str, ...] = ()
-    plain = before.judgement == after.judgement and not after.suspect
-    if plain and trusted_before(store.reader, after) == before:
-        events = moved_events(store.reader, before, after)
+    if can_be_compared_by_moves(store.reader, before, after):
+        events, why = moved_events(store.reader, before, after)
     else:
         everything, why = compare_runs(store.reader, before, after, store.shipped)
         events = tuple(one for one in everything if one.kind != "persisting" and one.after is not Outcome.UNKNOWN)
     assets = {event.finding.asset for event in events}
-    whose = {
-        key: one.ministry for run in (before, after) for key, one in store.reader.entries(run.number, assets).items()
-    }
+    whose = {key: code for run in (before, after) for key, code in store.reader.whose(run.number, assets).items()}
     again = store.reader.second_looks(after.number)
     return {
         "schema": "posture-drift/1",

@@ -7,7 +7,7 @@ at all; this looks at the few, and finds of them the very same events.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from posture.drift import Judged, Key
 from posture.model import AssetKey
 from posture.store.intervals import COLUMNS, PLACE, intervals
 from posture.store.records import Interval, RunRecord
-from posture.store.timeline import fixed_once, last_mended
+from posture.store.timeline import last_mended
 
 if TYPE_CHECKING:
     from posture.store.reader import Reader
@@ -72,16 +72,17 @@ class Moves:
         """The timelines as of a run's end."""
         return {key: cut for key, spans in self.timelines.items() if (cut := _as_of(spans, run))}
 
-    def judged(self, run: RunRecord) -> Judged:
-        """As :meth:`Reader.judged`, of these places. ``run``: one of the two."""
-        earlier = [one for one in self.reader.runs(run.vantage) if one.number < run.number and one.closed]
-        return self._judged(run, [run, *earlier])
+    def judged(self, run: RunRecord, steady: Collection[Key] | None = None) -> Judged:
+        """As :meth:`Reader.judged`, of these places. ``run``: one of the two, or one between them.
 
-    def _judged(self, run: RunRecord, runs: list[RunRecord]) -> Judged:
-        """``runs``: closed ones up to that run, newest first."""
-        timelines = self.as_of(run.number)
+        Args:
+            steady: keys of which nobody asks whether they flap.
+        """
+        timelines, runs = self.as_of(run.number), self.reader.until(run)
         seen = self.reader.last_seen(run, timelines, runs=runs, bits=self.bits)
+        restless = {key: spans for key, spans in timelines.items() if key not in (steady or ())}
         known = {key: spans[-1].finding for key, spans in timelines.items() if spans[-1].until is None}
+        mended = {key: number for key, spans in timelines.items() if (number := last_mended(spans)) is not None}
         ends = {one.number: one.end for one in runs}
         here, looks = self._in_inventory(run.number), self.reader.looks(run.number)
         return Judged(
@@ -99,13 +100,9 @@ class Moves:
             narrowed=bool(run.selectors),
             seen={key: one.end for key, one in seen.items()},
             ended={key: spans[-1].end_cause or "scope" for key, spans in timelines.items() if spans[-1].until},
-            fixed_once={key for key, spans in timelines.items() if fixed_once(spans)},
-            mended={
-                key: ends[number]
-                for key, spans in timelines.items()
-                if len(spans) > 1 and (number := last_mended(spans)) is not None and number in ends
-            },
-            flips={key: count for key, (count, _) in self.reader.flapping(run, timelines).items()},
+            fixed_once=set(mended),
+            mended={key: ends[number] for key, number in mended.items() if len(timelines[key]) > 1 and number in ends},
+            flips={key: count for key, (count, _) in self.reader.flapping(run, restless, self.bits).items()},
         )
 
     def _in_inventory(self, run: int) -> set[AssetKey]:

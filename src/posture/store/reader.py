@@ -42,6 +42,8 @@ class Reader:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._closed: dict[int, RunRecord] = {}
+        self._runs: list[RunRecord] = []
+        self._changes = -1  # how much this connection had changed when the runs were read
         self._open: set[int] = set()
         self._newest = 0  # of the runs read so far
         self._looks: dict[int, Looks] = {}
@@ -51,7 +53,7 @@ class Reader:
     def forget(self) -> None:
         """After a rollback: what was given or closed within it is not."""
         self._closed.clear()
-        self._open, self._newest = set(), 0
+        self._open, self._newest, self._changes = set(), 0, -1
         self._looks.clear()
         self.texts.forget()
 
@@ -59,6 +61,11 @@ class Reader:
 
     def runs(self, vantage: str | None = None) -> list[RunRecord]:
         """All runs, newest first."""
+        if self._changes != self._connection.total_changes:  # only this connection changes what it sees
+            self._runs, self._changes = self._read_runs(), self._connection.total_changes
+        return [run for run in self._runs if vantage is None or run.vantage == vantage]
+
+    def _read_runs(self) -> list[RunRecord]:
         open_ones = ",".join(map(str, self._open))
         rows = self._connection.execute(f"{RUN} WHERE run.id > ? OR run.id IN ({open_ones})", (self._newest,))
         fresh = [run_of(row) for row in rows]
@@ -66,7 +73,7 @@ class Reader:
         self._closed.update((run.number, run) for run in fresh if run.closed)
         self._open = {run.number for run in fresh if not run.closed}
         self._newest = max((run.number for run in fresh), default=self._newest)
-        return [run for run in runs if vantage is None or run.vantage == vantage]
+        return runs
 
     def run(self, number: int) -> RunRecord:
         """Raises KeyError: no such run."""
@@ -121,6 +128,16 @@ class Reader:
             query += f" AND ministry_id IN (SELECT id FROM ministry WHERE code IN ({named}))"  # noqa: S608 - marks
         rows = self._connection.execute(query, (run, run, *ministries))
         return {AssetKey(name, kind): code for name, kind, code in rows}
+
+    def whose(self, run: int, assets: Collection[AssetKey]) -> dict[AssetKey, str]:
+        """As :meth:`inventory`, of some assets."""
+        chosen = self._chosen(assets)
+        rows = self._connection.execute(
+            "SELECT asset_id, code FROM declaration JOIN ministry ON ministry.id = ministry_id "  # noqa: S608 - numbers
+            "WHERE from_run <= ? AND (to_run IS NULL OR to_run > ?)" + among(chosen),
+            (run, run),
+        )
+        return {chosen[number]: code for number, code in rows}
 
     def inventoried(self, run: int) -> set[str]:
         """The ministries of the inventory as of a run."""
@@ -240,10 +257,19 @@ class Reader:
             f"AND from_run <= ?{among(chosen)} ORDER BY {PLACE}, from_run",
             (self.texts.known(run.vantage), judgement is None, judgement or 0, run.number),
         ).fetchall()
-        ministries = self._ministries_ever(run.number, chosen)
+        ministries = self.ministries_ever(run.number, chosen)
         return dict(intervals(rows, self.texts, assets, self.controls(), ministries, run.number))
 
-    def _ministries_ever(self, run: int, only: Collection[int] | None) -> dict[int, str]:
+    def timelines_begun(self, run: RunRecord, begun: Collection[int]) -> dict[Key, list[Interval]]:
+        """As :meth:`timelines`, the intervals alone that began in certain runs and still held as of this run."""
+        rows = self._connection.execute(
+            f"SELECT {COLUMNS} FROM finding WHERE live AND {_AS_OF} AND from_run IN ({','.join(map(str, begun))}) "  # noqa: S608 - numbers
+            f"ORDER BY {PLACE}, from_run",
+            self._bound(run),
+        ).fetchall()
+        return dict(intervals(rows, self.texts, self.assets(), self.controls(), {}, run.number))
+
+    def ministries_ever(self, run: int, only: Collection[int] | None = None) -> dict[int, str]:
         """By number of an asset: its ministry as of a run, or the last one of what has left the inventory since."""
         rows = self._connection.execute(
             "SELECT asset_id, code FROM declaration JOIN ministry ON ministry.id = ministry_id "  # noqa: S608 - numbers

@@ -29,10 +29,11 @@ def _ids(text: str) -> tuple[str, ...]:
 
 
 def run_of(row: tuple[Any, ...]) -> RunRecord:
-    started, ended, state, selectors, controls = row[5:10]
-    times = moment(started), moment(ended) if ended else None
-    flags = bool(row[17]), bool(row[18])
-    return RunRecord(*row[:5], *times, state, _chosen(selectors), _ids(controls), *row[10:17], *flags)
+    times = moment(row[5]), moment(row[6]) if row[6] else None
+    said = _chosen(row[8]), _ids(row[9])
+    digests = row[11], row[12], row[13], row[14], row[15], row[16]
+    start = row[0], row[1], row[2], row[3], row[4]
+    return RunRecord(*start, *times, row[7], *said, row[10], *digests, bool(row[17]), bool(row[18]))
 
 
 def among(only: Collection[int] | None) -> str:
