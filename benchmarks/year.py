@@ -341,7 +341,7 @@ class Bulk:
             if not self.numbers:
                 self._meet(connection)
             vantage = reader.texts.number("local")
-            record = replace(reader.run(run), state="complete", ended_at=ended_at(day.number))
+            record = reader.run(run)._replace(state="complete", ended_at=ended_at(day.number))
             for number, traits in day.moved.items():
                 was = None if day.number == 0 else self.state.traits[number]
                 self._facts(connection, record, vantage, number, was, traits)

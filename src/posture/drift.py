@@ -25,6 +25,9 @@ FLAP_WINDOW = 14
 
 _OUR_REFUSALS = (Reason.OUT_OF_SCOPE, Reason.NOT_GRANTED)
 CHANGES = ("new", "regressed", "fixed", "changed")
+# What is told of two runs; the first ones are of what was seen, so that what merely stays need not be looked at.
+SEEN = (*CHANGES, "unstable", "policy_changed", "tool_changed")
+KINDS = (*SEEN, "out_of_scope", "persisting", "unknown", "stale")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from posture.drift import confirmed
+from posture.drift import KINDS, SEEN, confirmed
 from posture.errors import UsageError
-from posture.history import event_row
+from posture.history import compare, event_row
 from posture.model import Outcome
 from posture.store import RunRecord, Store
 from posture.store.choice import as_of, latest_closed, two_runs
@@ -58,6 +58,31 @@ def changes(
             if not ministries or whose[one.finding.asset] in ministries
         ],
     }
+
+
+def drift_of(
+    store: Store,
+    from_run: str = "previous",
+    to_run: str = "latest",
+    *,
+    vantage: str | None = None,
+    ministries: Sequence[str] = (),
+    kinds: Collection[str] | None = (),
+) -> Row:
+    """``posture-drift/1`` with some kinds of events.
+
+    Args:
+        kinds: among :data:`posture.drift.KINDS`; none: as :func:`changes`; None: all of them.
+
+    Raises:
+        UsageError: as :func:`changes`, or no such kind.
+    """
+    for kind in kinds or ():
+        if kind not in KINDS:
+            raise UsageError(f"no kind of change {kind!r}. Choose among all, {', '.join(KINDS)}.")
+    quick = kinds is not None and set(kinds) <= set(SEEN)
+    told = (changes if quick else compare)(store, from_run, to_run, vantage=vantage, ministries=ministries)
+    return told if not kinds else {**told, "events": [row for row in told["events"] if row["kind"] in kinds]}
 
 
 def standing(store: Store, *, at: str | None = None, vantage: str | None = None) -> Row:
