@@ -137,22 +137,28 @@ def show_drift(
     before: str,
     after: str,
     ministries: tuple[str, ...],
+    kind: str | None,
     vantage: str | None,
     fail_on: str,
     output: str,
 ) -> Result:
-    from posture import history
     from posture.exempted import accepted_in
+    from posture.overview import drift_of
     from posture.store import Store
 
     threshold = severity_of(fail_on)
+    changes_alone = kind is None and output == "table"
+    kinds = None if kind == "all" else tuple(word.strip() for word in kind.split(",")) if kind else None
     with Store.open(config_of(settings).db, write=False) as store:
-        document = history.compare(store, before, after, vantage=vantage, ministries=ministries)
+        document = drift_of(
+            store, before, after, vantage=vantage, ministries=ministries, kinds=() if changes_alone else kinds
+        )
         accepted = accepted_in(store, document["to"]["id"])
+    said = "What persists and what could not be seen is not listed: --kind all\n" if changes_alone else ""
     worse = [] if document["suspect"] else [row for row in document["events"] if row["kind"] in ("new", "regressed")]
     worse = [row for row in worse if not accepted(row)]
     reached = threshold is not None and any(Severity(row["severity"]).rank >= threshold.rank for row in worse)
-    return Result(document=document, format=output, exit_code=int(reached))
+    return Result(document=document, format=output, exit_code=int(reached), text=said)
 
 
 def show_trend(

@@ -6,7 +6,7 @@ import hashlib
 import json
 import sqlite3
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -30,6 +30,7 @@ from posture.policy import Policy
 from posture.store.records import AssetEntry, moment, stamp
 
 DETAIL_LIMIT = 500  # characters of a detail that are kept
+_AT_ONCE = 10_000  # numbers of texts in one query
 BLOB_LIMIT = 8_000_000  # bytes of one record of facts; more is a bug, or a bomb
 DROPPED = "the evidence was dropped when its time had passed"
 
@@ -66,6 +67,14 @@ class Texts:
             row = self._connection.execute("SELECT value FROM text_value WHERE id = ?", (number,)).fetchone()
             self._texts[number] = str(row[0])
         return self._texts[number]
+
+    def load(self, numbers: Iterable[int]) -> None:
+        """Reads many texts at once, so that :meth:`text` finds them remembered."""
+        missing = [number for number in numbers if number not in self._texts]
+        for first in range(0, len(missing), _AT_ONCE):
+            some = ",".join(map(str, missing[first : first + _AT_ONCE]))
+            query = f"SELECT id, value FROM text_value WHERE id IN ({some})"  # noqa: S608 - numbers
+            self._texts.update(self._connection.execute(query).fetchall())
 
     def forget(self) -> None:
         """After a rollback: numbers given within it are gone."""

@@ -7,20 +7,19 @@ at all; this looks at the few, and finds of them the very same events.
 from __future__ import annotations
 
 import sqlite3
-from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from posture.drift import Judged, Key
 from posture.model import AssetKey
-from posture.store.answers import finding_from
 from posture.store.eventful import moved_assets
+from posture.store.intervals import intervals
 from posture.store.narrow import PLACE
-from posture.store.records import OUTCOMES, SEVERITIES, Interval, RunRecord
+from posture.store.records import Interval, RunRecord
 from posture.store.run_rows import among
-from posture.store.timeline import fixed_once, last_mended
-from posture.store.verdicts import COLUMNS, spells_of, track_of
+from posture.store.timeline import last_mended
+from posture.store.verdicts import COLUMNS, track_of
 
 if TYPE_CHECKING:
     from posture.store.reader import Reader
@@ -64,18 +63,8 @@ class Moves:
         known = self.connection.execute(f"SELECT id, name, kind, bit FROM asset WHERE id IN ({numbers})").fetchall()  # noqa: S608 - numbers
         self.assets = {number: AssetKey(name, kind) for number, name, kind, _ in known}
         self.bits = {AssetKey(name, kind): bit for _, name, kind, bit in known}
-        told = {one.number: one.judgement for one in runs}
-        controls, text = reader.controls(), reader.texts.text
-        found: dict[Key, list[Interval]] = defaultdict(list)
-        for spell in spells_of(rows):
-            asset, control, subject = spell.place
-            key = (self.assets[asset], controls[control], text(subject))
-            outcome, severity, body = spell.value
-            finding = finding_from(key[0], "", *key[1:], OUTCOMES[outcome], SEVERITIES[severity], text(body))
-            found[key].append(
-                Interval(finding, spell.since, spell.until, told[spell.since], spell.cause, spell.end_cause)
-            )
-        self.timelines = found
+        judgements = {one.number: one.judgement for one in runs}
+        self.timelines = dict(intervals(rows, reader.texts, self.assets, reader.controls(), {}, judgements))
 
     def ministries(self) -> dict[AssetKey, str]:
         """Whose each asset of these places was last."""
@@ -87,16 +76,17 @@ class Moves:
         """The timelines as of a run's end."""
         return {key: cut for key, spans in self.timelines.items() if (cut := _as_of(spans, run))}
 
-    def judged(self, run: RunRecord) -> Judged:
-        """As :meth:`Reader.judged`, of these places. ``run``: one of the two."""
-        earlier = [one for one in self.reader.runs(run.vantage) if one.number < run.number and one.closed]
-        return self._judged(run, [run, *earlier])
+    def judged(self, run: RunRecord, steady: Collection[Key] | None = None) -> Judged:
+        """As :meth:`Reader.judged`, of these places. ``run``: one of the two, or one between them.
 
-    def _judged(self, run: RunRecord, runs: list[RunRecord]) -> Judged:
-        """``runs``: closed ones up to that run, newest first."""
-        timelines = self.as_of(run.number)
+        Args:
+            steady: keys of which nobody asks whether they flap.
+        """
+        timelines, runs = self.as_of(run.number), self.reader.until(run)
         seen = self.reader.last_seen(run, timelines, runs=runs, bits=self.bits)
+        restless = {key: spans for key, spans in timelines.items() if key not in (steady or ())}
         known = {key: spans[-1].finding for key, spans in timelines.items() if spans[-1].until is None}
+        mended = {key: number for key, spans in timelines.items() if (number := last_mended(spans)) is not None}
         ends = {one.number: one.end for one in runs}
         here, looks = self._in_inventory(run.number), self.reader.looks(run.number)
         return Judged(
@@ -114,13 +104,9 @@ class Moves:
             narrowed=bool(run.selectors),
             seen={key: one.end for key, one in seen.items()},
             ended={key: spans[-1].end_cause or "scope" for key, spans in timelines.items() if spans[-1].until},
-            fixed_once={key for key, spans in timelines.items() if fixed_once(spans)},
-            mended={
-                key: ends[number]
-                for key, spans in timelines.items()
-                if len(spans) > 1 and (number := last_mended(spans)) is not None and number in ends
-            },
-            flips={key: count for key, (count, _) in self.reader.flapping(run, timelines).items()},
+            fixed_once=set(mended),
+            mended={key: ends[number] for key, number in mended.items() if len(timelines[key]) > 1 and number in ends},
+            flips={key: count for key, (count, _) in self.reader.flapping(run, restless, self.bits).items()},
         )
 
     def _in_inventory(self, run: int) -> set[AssetKey]:
@@ -143,5 +129,6 @@ def _as_of(spans: list[Interval], run: int) -> list[Interval]:
     """Those that had begun; what ended later was open then."""
     begun = [span for span in spans if span.since <= run]
     if begun and begun[-1].until is not None and begun[-1].until > run:
-        begun[-1] = replace(begun[-1], until=None, end_cause=None)
+        last = begun[-1]
+        begun[-1] = Interval(last.finding, last.since, None, last.judgement, last.cause)
     return begun

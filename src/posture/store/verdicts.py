@@ -126,15 +126,21 @@ def spells(
     return spells_of(connection.execute(query, bound))
 
 
+def held(condition: str) -> str:
+    """A query for the newest row of each place, ``COLUMNS``, among those of a condition, unless it went with it."""
+    newest = COLUMNS.replace("from_run", "max(from_run) AS from_run")
+    return f"SELECT {newest} FROM verdict WHERE {condition} GROUP BY {PLACE} HAVING said >= 0"  # noqa: S608 - names of our own
+
+
 def held_at(
     connection: sqlite3.Connection, track: int, run: int | None = None, only: Collection[int] | None = None
 ) -> Iterator[tuple[Place, int, Value]]:
     """Place, since which run, and value, of what holds as of a run; now when left out."""
     bound = (track, run) if run is not None else (track,)
     upto = "" if run is None else " AND from_run <= ?"
-    query = f"""SELECT asset_id, control_id, subject_id, max(from_run), said, body_id FROM verdict
-        WHERE track_id = ?{upto}{among(only)} GROUP BY {PLACE} HAVING said >= 0"""  # noqa: S608 - names of our own, numbers
-    for asset, control, subject, since, said, body in connection.execute(query, bound):
+    for asset, control, subject, since, said, body, _ in connection.execute(
+        held(f"track_id = ?{upto}{among(only)}"), bound
+    ):
         yield (asset, control, subject), since, value_of(said, body)
 
 

@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -277,7 +277,7 @@ class OpenRun:
         """
         if state not in CLOSED_STATES:
             raise ValueError(f"a run does not close as {state!r}")
-        store, closing = self.store, replace(self.run, state=state, ended_at=ended_at.replace(microsecond=0))
+        store, closing = self.store, self.run._replace(state=state, ended_at=ended_at.replace(microsecond=0))
         events: tuple[Event, ...] = ()
         suspect = False
         with store.writing() as connection:
