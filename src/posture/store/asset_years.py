@@ -25,7 +25,7 @@ from posture.store.fold_findings import why_gone
 from posture.store.past import Past, Pasts
 from posture.store.reader import Reader
 from posture.store.records import OUTCOMES, SEVERITIES, AssetEntry, RunRecord, StoredAnswer, moment
-from posture.store.verdicts import Spell, Value, held_at, put_rows, put_track, rows_of, spells, track_of
+from posture.store.verdicts import Spell, Value, held_at, put_rows, put_track, rows_after, spells, track_of
 
 Place = tuple[str, str]  # control, subject
 
@@ -113,8 +113,8 @@ class AssetYears:
     ever: set[Place] = field(default_factory=set)
     owed: set[str] = field(default_factory=set)  # controls to judge at the next run that asks for them
     due: datetime | None = None  # the first time at which something held is judged differently
-    spells: dict[Place, list[Spell]] = field(default_factory=lambda: defaultdict(list))  # that have ended
-    stored: dict[Place, int] = field(default_factory=dict)  # the run of the open interval that was there before
+    spells: dict[Place, list[Spell]] = field(default_factory=lambda: defaultdict(list))  # new ones
+    ends: dict[Place, tuple[int, str]] = field(default_factory=dict)  # of those that were there before: run and cause
     track: int = field(init=False)
     before: dict[object, _Before] = field(default_factory=dict)  # what the very same answers were judged before
 
@@ -129,7 +129,6 @@ class AssetYears:
             if spell.until is None:
                 until = self._good_until(spell.value[2])
                 self.held[place] = _Held(spell.value, spell.cause, spell.since, until, is_stored=True)
-                self.stored[place] = spell.since
         if not ground.settled or self.past.is_stopped():
             self.owed.update(ground.policy.controls)
         self._find_due()
@@ -315,19 +314,29 @@ class AssetYears:
         held = self.held.pop(place)
         if held.since == run and not held.is_stored:
             return  # taken over, and judged otherwise in the same run
-        self.spells[place].append(self._spell(place, held, run, cause))
+        if held.is_stored:
+            self.ends[place] = (run, cause)
+        else:
+            self._keep(place, held, run, cause)
 
-    def _spell(self, place: Place, held: _Held, until: int | None, end_cause: str | None) -> Spell:
+    def _keep(self, place: Place, held: _Held, until: int | None = None, end_cause: str | None = None) -> None:
+        spell = Spell(self._where(place), held.since, until, held.value, held.cause, end_cause)
+        self.spells[place].append(spell)
+
+    def _where(self, place: Place) -> tuple[int, int, int]:
         ground = self.ground
-        where = (self.number, ground.controls[place[0]], ground.reader.texts.number(place[1]))
-        return Spell(where, held.since, until, held.value, held.cause, end_cause)
+        return self.number, ground.controls[place[0]], ground.reader.texts.number(place[1])
 
     def _write(self) -> None:
         """What is new, and the ends of what was there."""
         for place, held in self.held.items():
             if not held.is_stored:
-                self.spells[place].append(self._spell(place, held, None, None))
-        rows = [row for place, told in self.spells.items() for row in rows_of(told) if row[3] != self.stored.get(place)]
+                self._keep(place, held)
+        rows = [
+            row
+            for place in self.spells.keys() | self.ends.keys()
+            for row in rows_after(self.ends.get(place), self.spells.get(place, ()), self._where(place))
+        ]
         put_rows(self.ground.connection, self.track, rows)
         self.ground.added += sum(row[4] is not None for row in rows)
 

@@ -83,6 +83,17 @@ def rows_of(spells: Iterable[Spell]) -> Iterator[Row]:
         yield (*last.place, last.until, None, None, _NUMBERS[last.end_cause or ""])
 
 
+def rows_after(end: tuple[int, str] | None, spells: Iterable[Spell], place: Place) -> Iterator[Row]:
+    """As :func:`rows_of`, where an interval was open that now ended with a run, for a cause (``end``)."""
+    if end is None:
+        yield from rows_of(spells)
+        return
+    there = Spell(place, -1, end[0], (0, 0, 0), CAUSES[0], end[1])
+    rows = rows_of([there, *spells])
+    next(rows)  # it stands there already
+    yield from rows
+
+
 def put_rows(connection: sqlite3.Connection, track: int, rows: Iterable[Row]) -> None:
     """Rows in the order of the key, which keeps the file small and the writing quick."""
     connection.executemany(_INSERT, [(track, *row) for row in sorted(rows, key=itemgetter(0, 1, 2, 3))])
