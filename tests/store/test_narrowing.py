@@ -86,6 +86,8 @@ def test_every_row_is_carried_over(old: Path) -> None:
     assert all(before.values()), [name for name, found in before.items() if not found]
     assert migrate(old).after == NEWEST
     assert told_by(old) == before
+    with closing(sqlite3.connect(old)) as connection:
+        assert connection.execute("PRAGMA freelist_count").fetchone() == (0,)
     assert told(check(old)) == []
 
 

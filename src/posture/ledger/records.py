@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import chain
@@ -91,7 +91,8 @@ class Chronicle:
         yield from self._runs(run, view)
         yield from self._authorities(run, view)
         yield from self._exemptions(run, view)
-        rows = [*self._opened(run, view), *self._closed(run), *self._events(run)]
+        turns = self._turned(run)
+        rows = [*self._opened(run, view, turns), *self._closed(run, turns), *self._events(run)]
         for asset, record in rows:
             if (ministry := view.ministry.get(asset)) is not None:
                 yield ministry, record
@@ -160,7 +161,7 @@ class Chronicle:
             if one.asset in owners:
                 yield owners[one.asset], {"kind": "exemption", **json.loads(exemption_body(one))}
 
-    def _opened(self, run: RunRecord, view: _View) -> Iterator[tuple[int, Record]]:
+    def _opened(self, run: RunRecord, view: _View, turns: Sequence[Turn]) -> Iterator[tuple[int, Record]]:
         text, connection, key = self.store.reader.texts.text, self.store.connection, (run.number, view.number)
         for asset, probe, subject, at, sha256, absent, authorisation in self._sorted(connection.execute(_FACTS, key)):
             yield (
@@ -190,7 +191,7 @@ class Chronicle:
                     "authorisation": one.miss.authorisation,
                 },
             )
-        for spell in begun(self._turned(run)):
+        for spell in begun(turns):
             asset, control, subject = spell.place
             outcome, severity, body = spell.value
             yield (
@@ -207,7 +208,7 @@ class Chronicle:
                 },
             )
 
-    def _closed(self, run: RunRecord) -> Iterator[tuple[int, Record]]:
+    def _closed(self, run: RunRecord, turns: Sequence[Turn]) -> Iterator[tuple[int, Record]]:
         text, connection = self.store.reader.texts.text, self.store.connection
         key = (run.number, self.store.reader.texts.known(run.vantage))
         facts = self._sorted(connection.execute(_CLOSED, key))
@@ -217,7 +218,7 @@ class Chronicle:
         for what, asset, probe, name in told:
             said = {"kind": "closed", "what": what, **self._named(asset), "probe": probe, "subject": name}
             yield asset, said
-        for (asset, control, subject), cause in ended(self._turned(run)):
+        for (asset, control, subject), cause in ended(turns):
             yield (
                 asset,
                 {

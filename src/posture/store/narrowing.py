@@ -6,9 +6,10 @@ Runs inside the transaction of the migrations, with foreign keys not yet enforce
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from operator import itemgetter
+from typing import Any
 
 from sqlite_utils import Database
 
@@ -17,7 +18,7 @@ from posture.store.bitmap import Bitmap
 from posture.store.eventful import put_told
 from posture.store.packed import Packed
 from posture.store.silences import Miss, pack
-from posture.store.verdicts import Spell, put_rows, put_track, rows_of
+from posture.store.verdicts import Spell, put_rows, put_track, rows_of, track_of
 
 _OLD = ("finding", "miss", "coverage", "judged", "score")
 _REPLACED = ("event", "not_seen", "current_findings")
@@ -89,29 +90,40 @@ def _turned(rows: Iterable[tuple[int, ...]]) -> Iterator[tuple[int, int, int, in
 def _silences(connection: sqlite3.Connection, texts: Texts) -> None:
     """At each run that changed what an asset did not tell."""
     starts = dict(connection.execute("SELECT id, started_at FROM run").fetchall())
-    rows = connection.execute(
-        "SELECT asset_id, miss.vantage_id, probe, value, from_run, to_run, reason, code, detail, authorisation, at FROM miss "
-        "JOIN text_value ON text_value.id = subject_id ORDER BY asset_id, miss.vantage_id"
-    ).fetchall()
-    insert = "INSERT INTO silence (asset_id, vantage_id, from_run, to_run, said_id, seconds) VALUES (?, ?, ?, ?, ?, ?)"
-    for (asset, vantage), told in groupby(rows, key=itemgetter(0, 1)):
-        begins: dict[int, dict[tuple[str, str], Miss]] = {}
-        ends: dict[int, list[tuple[str, str]]] = {}
-        for _, _, probe, subject, since, until, reason, code, detail, letter, at in told:
-            if until == since:
-                continue
-            begins.setdefault(since, {})[probe, subject] = Miss(reason, code, detail, letter, since, at)
-            if until is not None:
-                ends.setdefault(until, []).append((probe, subject))
-        missing: dict[tuple[str, str], Miss] = {}
-        turns = sorted({*begins, *ends})
-        for run, following in zip(turns, [*turns[1:], None], strict=True):
-            for question in ends.get(run, ()):
-                del missing[question]
-            missing.update(begins.get(run, {}))
-            if missing:
-                text, seconds = pack(missing, run, starts[run])
-                connection.execute(insert, (asset, vantage, run, following, texts.number(text), seconds))
+    query = (
+        "SELECT miss.vantage_id, probe, value, from_run, to_run, reason, code, detail, authorisation, at FROM miss "
+        "JOIN text_value ON text_value.id = subject_id WHERE asset_id = ? ORDER BY miss.vantage_id"
+    )
+    for (asset,) in connection.execute("SELECT id FROM asset").fetchall():
+        told = connection.execute(query, (asset,)).fetchall()
+        for vantage, rows in groupby(told, key=itemgetter(0)):
+            connection.executemany(
+                "INSERT INTO silence (asset_id, vantage_id, from_run, to_run, said_id, seconds) VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    (asset, vantage, run, following, texts.number(text), seconds)
+                    for run, following, text, seconds in _silent(rows, starts)
+                ],
+            )
+
+
+def _silent(rows: Iterable[tuple[Any, ...]], starts: Mapping[int, str]) -> Iterator[tuple[int, int | None, str, str]]:
+    """From which run to which, text and seconds, of what an asset did not tell."""
+    begins: dict[int, dict[tuple[str, str], Miss]] = {}
+    ends: dict[int, list[tuple[str, str]]] = {}
+    for _, probe, subject, since, until, reason, code, detail, letter, at in rows:
+        if until == since:
+            continue
+        begins.setdefault(since, {})[probe, subject] = Miss(reason, code, detail, letter, since, at)
+        if until is not None:
+            ends.setdefault(until, []).append((probe, subject))
+    missing: dict[tuple[str, str], Miss] = {}
+    turns = sorted({*begins, *ends})
+    for run, following in zip(turns, [*turns[1:], None], strict=True):
+        for question in ends.get(run, ()):
+            del missing[question]
+        missing.update(begins.get(run, {}))
+        if missing:
+            yield run, following, *pack(missing, run, starts[run])
 
 
 def _sets(connection: sqlite3.Connection, texts: Texts) -> None:
@@ -138,21 +150,19 @@ def _scores(connection: sqlite3.Connection, texts: Texts) -> None:
 
 def _events(connection: sqlite3.Connection) -> None:
     """Those that their verdict tells go to it; the others stay."""
-    columns = "run_id, asset_id, control_id, subject_id, kind, initial, severity, before, after, since_run, until_run"
-    rows = connection.execute(
-        f"SELECT {columns}, track.id FROM event_row JOIN run ON run.id = run_id "  # noqa: S608 - names of our own
-        "JOIN text_value ON text_value.value = run.vantage AND text_value.hash = text_hash(run.vantage) "
-        "JOIN track ON track.vantage_id = text_value.id AND track.judgement_id IS NULL ORDER BY 2, 3, 4, 1"
-    ).fetchall()
-    frozen = connection.execute(
-        "SELECT name, sql FROM sqlite_master WHERE tbl_name = 'event_row' AND type = 'trigger'"
-    ).fetchall()
+    query = "SELECT name, sql FROM sqlite_master WHERE tbl_name = 'event_row' AND type = 'trigger'"
+    frozen = connection.execute(query).fetchall()
     for name, _ in frozen:
         connection.execute(f"DROP TRIGGER {name}")
-    for *row, track in rows:
-        if put_told(connection, track, row):
-            key = "run_id = ? AND asset_id = ? AND control_id = ? AND subject_id = ? AND kind = ?"
-            connection.execute(f"DELETE FROM event_row WHERE {key}", row[:5])  # noqa: S608 - names of our own
+    columns = "run_id, asset_id, control_id, subject_id, kind, initial, severity, before, after, since_run, until_run"
+    texts = Texts(connection)
+    for run, vantage in connection.execute("SELECT id, vantage FROM run ORDER BY id").fetchall():
+        track = track_of(connection, texts.known(vantage))
+        rows = connection.execute(f"SELECT {columns} FROM event_row WHERE run_id = ?", (run,)).fetchall()  # noqa: S608 - names of our own
+        connection.executemany(
+            "DELETE FROM event_row WHERE run_id = ? AND asset_id = ? AND control_id = ? AND subject_id = ? AND kind = ?",
+            [row[:5] for row in rows if put_told(connection, track, row)],
+        )
     for _, text in frozen:
         connection.execute(text)
 
