@@ -116,6 +116,7 @@ _LAST = f"""LEFT JOIN verdict AS last ON {_at_place("last", "verdict")} AND last
 _ENDED = """CASE WHEN verdict.said < 0 THEN verdict.why / 25 WHEN next.why / 5 % 5 = 0 THEN next.why % 5
     ELSE next.why / 5 % 5 END"""
 
+# CROSS JOIN, where it stands, keeps SQLite from reading all events before it shows the first.
 VIEWS = f"""
 CREATE VIEW finding AS SELECT verdict.asset_id, verdict.control_id, verdict.subject_id,
   coalesce(track.judgement_id, run.judgement_id) AS judgement_id, track.vantage_id, verdict.from_run,
@@ -156,6 +157,10 @@ UNION ALL SELECT run_id, asset_id, control_id, text_value.value AS subject, kind
   coalesce(earlier.ended_at, earlier.started_at) AS since, coalesce(later.ended_at, later.started_at) AS until
 FROM event_row JOIN text_value ON text_value.id = subject_id
 JOIN run AS earlier ON earlier.id = since_run JOIN run AS later ON later.id = until_run;
+CREATE VIEW events AS SELECT run.name AS run, run.ended_at, ministry.code AS ministry, asset.name AS asset,
+  asset.kind AS asset_kind, control.code AS control, event.subject, event.kind, event.severity, before, after, since, until
+FROM event CROSS JOIN run ON run.id = event.run_id CROSS JOIN asset ON asset.id = event.asset_id
+CROSS JOIN control ON control.id = event.control_id {WHOSE.format("event.run_id")};
 CREATE VIEW coverage AS SELECT run_id, text_value.value AS probe, asked.data AS targeted, heard.data AS answered,
   asked_count, answered_count FROM coverage_row JOIN text_value ON text_value.id = probe_id
 JOIN packed AS asked ON asked.id = targeted JOIN packed AS heard ON heard.id = answered;

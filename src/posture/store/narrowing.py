@@ -21,7 +21,7 @@ from posture.store.silences import Miss, pack
 from posture.store.verdicts import Spell, put_rows, put_track, rows_of, track_of
 
 _OLD = ("finding", "miss", "coverage", "judged", "score")
-_REPLACED = ("event", "not_seen", "current_findings")
+_REPLACED = ("event", "events", "not_seen", "current_findings")
 
 
 def narrow_rows(db: Database, statements: Iterable[str], guards: Iterable[str], views: Iterable[str]) -> None:
