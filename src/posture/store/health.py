@@ -124,6 +124,8 @@ def _counts(connection: sqlite3.Connection) -> dict[str, int]:
     counts = {}
     for name, query in _COUNTED.items():
         try:
+            if name == "findings" and "verdict" not in _tables(connection):
+                query = "SELECT count(*) FROM finding"  # noqa: PLW2901 - of an older schema
             counts[name] = int(connection.execute(query).fetchone()[0])
         except FAULTS:  # the checks have said so
             continue
