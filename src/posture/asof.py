@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from fnmatch import filter as fnfilter
 from fnmatch import fnmatchcase
+from functools import cache
 
 from posture.checks import Control
 from posture.drift import STALE_AFTER, Key, subjects_behind
@@ -50,17 +52,17 @@ class Selectors:
 
 @dataclass(slots=True)
 class AsOf:
-    """The state as of a run; ``alone``: what that run itself saw, nothing older."""
+    """The state as of a run; ``alone``: what that run itself saw, nothing older; ``only``: of these assets, if given."""
 
     store: Store
     run: RunRecord
     beside: Beside
     select: Selectors
     alone: bool = False
+    only: Collection[AssetKey] | None = None
     runs: Sequence[RunRecord] = field(init=False)
     starts: Mapping[int, datetime] = field(init=False)
     ministries: Mapping[AssetKey, str] = field(init=False)  # of the chosen ministries
-    controls: frozenset[str] | None = field(init=False)  # those chosen; None: all
     order: Mapping[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -72,40 +74,30 @@ class AsOf:
         self.order = {name: place for place, name in enumerate(self.store.shipped)}
         self.ministries = reader.inventory(run.number, select.ministries)
         self._refuse_unknown_names()
-        self.controls = self._chosen_controls()
 
     def _refuse_unknown_names(self) -> None:
-        reader, select, shipped = self.store.reader, self.select, self.store.shipped
+        reader, run, select, shipped = self.store.reader, self.run, self.select, self.store.shipped
         if set(select.ministries) - set(self.ministries.values()):
-            refuse("ministry", select.ministries, reader.inventoried(self.run.number))
+            refuse("ministry", select.ministries, reader.inventoried(run.number))
         if select.assets:
-            refuse("asset", select.assets, {asset.name for asset in self._all_assets()})
+            names = {asset.name for asset in reader.inventory(run.number)}
+            if not (self.alone or names.issuperset(select.assets)):  # or of what was never seen to leave it
+                names |= {asset.name for asset in reader.known_assets(run)}
+            refuse("asset", select.assets, names)
         refuse("check", select.checks, {name for control in shipped.values() for name in _checks(control)})
         refuse("severity", [select.severity] if select.severity else [], [str(one) for one in Severity])
         refuse("outcome", select.outcomes, [str(one) for one in Outcome])
-
-    def _all_assets(self) -> Collection[AssetKey]:
-        """Of which there may be a row: of the inventory, and those that were never seen to leave it."""
-        inventory = self.store.reader.inventory(self.run.number)
-        return inventory if self.alone else {**inventory, **dict.fromkeys(self.store.reader.known_assets(self.run), "")}
-
-    def _chosen_controls(self) -> frozenset[str] | None:
-        """Raises UsageError: a glob that matches none."""
-        select, shipped = self.select, self.store.shipped
-        if not (select.controls or select.checks):
-            return None
-        ids = {*shipped, *self.store.reader.known_controls(self.run)}
         for glob in select.controls:
-            if not any(fnmatchcase(name, glob) for name in ids):
+            if not (fnfilter(shipped, glob) or fnfilter(reader.known_controls(run), glob)):
                 raise UsageError(f"no control matches {glob!r}. 'posture controls' lists the ids.")
-        wanted = set()
-        for name in ids:
-            families = _checks(shipped[name]) if name in shipped else (name.partition(".")[0],)
-            if (not select.checks or set(families) & set(select.checks)) and (
-                not select.controls or any(fnmatchcase(name, glob) for glob in select.controls)
-            ):
-                wanted.add(name)
-        return frozenset(wanted)
+
+    def wants_control(self, name: str) -> bool:
+        """Whether the selectors leave a control."""
+        select, control = self.select, self.store.shipped.get(name)
+        families = _checks(control) if control else (name.partition(".")[0],)
+        return (not select.checks or any(one in select.checks for one in families)) and (
+            not select.controls or any(fnmatchcase(name, glob) for glob in select.controls)
+        )
 
     def rows(self) -> Iterator[FindingRow]:
         """In reading order: by ministry, asset, control and subject."""
@@ -118,8 +110,10 @@ class AsOf:
                     yield row
 
     def _assets(self) -> list[AssetKey]:
+        """Of which there may be a row; of what else is among them nothing is known."""
         select, ministry = self.select, self.ministries.get
-        chosen = self.ministries if select.ministries else self._all_assets()
+        chosen: Collection[AssetKey] = self.ministries if select.ministries else self.store.reader.assets().values()
+        chosen = chosen if self.only is None else self.only
         wanted = [asset for asset in chosen if not select.assets or asset.name in select.assets]
         return sorted(wanted, key=lambda asset: (ministry(asset, ""), asset))
 
@@ -170,10 +164,10 @@ class _Some:
 
     def chosen(self) -> list[Key]:
         """Those of the chosen controls, in reading order."""
-        order, controls = self.whole.order, self.whole.controls
+        order, wants = self.whole.order, cache(self.whole.wants_control)
         place = {asset: number for number, asset in enumerate(self.assets)}
         last = len(order)
-        keys = [key for key in {**self.known, **self.unknown} if controls is None or key[1] in controls]
+        keys = [key for key in {**self.known, **self.unknown} if wants(key[1])]
         return sorted(keys, key=lambda key: (place[key[0]], order.get(key[1], last), key[1], key[2]))
 
     def row(self, key: Key) -> FindingRow:

@@ -8,7 +8,7 @@ Whatever a scanned system may have written is :class:`~posture.scanned.Scanned` 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -41,6 +41,7 @@ __all__ = [
     "previous_answers",
     "resolve_run",
     "runs",
+    "shown_run",
     "state",
     "state_after",
     "state_as_read",
@@ -75,6 +76,22 @@ def _must_exist(store: Store, vantage: str | None) -> None:
 # ---- findings
 
 
+def shown_run(
+    store: Store, *, run: str | None = None, at: str | None = None, vantage: str | None = None
+) -> RunRecord | None:
+    """Which run a state is as of: that one, the newest by a time, the newest; None where none has ended.
+
+    Raises:
+        UsageError: no such run or vantage, or both a run and a time.
+    """
+    if run is not None and at is not None:
+        raise UsageError("--run and --at both choose what is shown. Give one of them.")
+    _must_exist(store, vantage)
+    if run is not None:
+        return resolve_run(store, run, vantage=vantage)
+    return latest_closed(store, vantage) if at is None else as_of(store, at, vantage)
+
+
 def state(
     store: Store,
     *,
@@ -84,9 +101,12 @@ def state(
     select: Selectors | None = None,
     exemptions: Sequence[Exemption] | None = None,
     now: datetime | None = None,
+    only: Collection[AssetKey] | None = None,
 ) -> Row:
     """As :func:`state_as_read`, with its findings in a list."""
-    document = state_as_read(store, run=run, at=at, vantage=vantage, select=select, exemptions=exemptions, now=now)
+    document = state_as_read(
+        store, run=run, at=at, vantage=vantage, select=select, exemptions=exemptions, now=now, only=only
+    )
     return {**document, "findings": list(document["findings"])}
 
 
@@ -99,6 +119,7 @@ def state_as_read(
     select: Selectors | None = None,
     exemptions: Sequence[Exemption] | None = None,
     now: datetime | None = None,
+    only: Collection[AssetKey] | None = None,
 ) -> Row:
     """``posture-findings/1``: the current state, the state as it was known at a time, or one run alone.
     Its findings are read while they are gone through, once, as long as the store is open.
@@ -107,41 +128,42 @@ def state_as_read(
         run: that run only: what it answered, and what it asked and could not see.
         at: a date (its end, in the State's time zone) or a time.
         exemptions: those of the operator's file today, for the current state; what each run had is on record.
+        only: of these assets alone, whatever else is selected.
         now: the time as of which exemptions of the current state are in force; the run's end when left out.
 
     Raises:
         UsageError: no such run, both a run and a time, or a selector that matches nothing.
     """
     select = select or Selectors()
-    if run is not None and at is not None:
-        raise UsageError("--run and --at both choose what is shown. Give one of them.")
-    _must_exist(store, vantage)
-    if run is not None:
-        record: RunRecord | None = resolve_run(store, run, vantage=vantage)
-    elif at is not None:
-        record = as_of(store, at, vantage)
-    else:
-        record = latest_closed(store, vantage)
+    record = shown_run(store, run=run, at=at, vantage=vantage)
     if record is None:
         return {"schema": "posture-findings/1", "complete": False, "run": None, "findings": iter(())}
     present = run is None and at is None
     moment = (now or record.end) if present else bounds(at, record.timezone)[1] if at else record.end
     beside = beside_run(store, record, moment, exemptions if present else None, present=present)
-    return _state(store, record, select, beside, alone=run is not None)
+    return _state(store, record, select, beside, alone=run is not None, only=only)
 
 
-def state_after(store: Store, run: RunRecord) -> Row:
-    """``posture-findings/1``: the state as it was known when a run had ended."""
-    document = _state(store, run, Selectors(), beside_run(store, run, run.end), alone=False)
+def state_after(store: Store, run: RunRecord, only: Collection[AssetKey] | None = None) -> Row:
+    """``posture-findings/1``: the state as it was known when a run had ended; ``only``: of these assets."""
+    document = _state(store, run, Selectors(), beside_run(store, run, run.end), alone=False, only=only)
     return {**document, "findings": list(document["findings"])}
 
 
-def _state(store: Store, record: RunRecord, select: Selectors, beside: Beside, *, alone: bool) -> Row:
+def _state(
+    store: Store,
+    record: RunRecord,
+    select: Selectors,
+    beside: Beside,
+    *,
+    alone: bool,
+    only: Collection[AssetKey] | None,
+) -> Row:
     return {
         "schema": "posture-findings/1",
         "complete": record.state == "complete",
         "run": record.document(),
-        "findings": AsOf(store, record, beside, select, alone).rows(),
+        "findings": AsOf(store, record, beside, select, alone, only).rows(),
     }
 
 
@@ -190,30 +212,34 @@ def compare(
         UsageError: no such run, not complete, not of one vantage, or in the wrong order.
     """
     before, after = two_runs(store, from_run, to_run, vantage)
-    entries = store.reader.entries(after.number)
-    refuse("ministry", ministries, {entry.ministry for entry in entries.values()})
+    if ministries:
+        refuse("ministry", ministries, store.reader.inventoried(after.number))
     return _drift_document(store, before, after, ministries)
 
 
-def latest_drift(store: Store, vantage: str | None = None, *, until: RunRecord | None = None) -> Row | None:
+def latest_drift(
+    store: Store, vantage: str | None = None, *, until: RunRecord | None = None, ministries: Sequence[str] = ()
+) -> Row | None:
     """The drift to the newest complete run, or None when there is nothing to compare it with.
 
     Args:
         until: no run after this one is looked at, and none of another vantage.
+        ministries: the events of these alone.
     """
     looked = store.reader.runs(until.vantage if until else vantage)
     newest = until.number if until else float("inf")
     after = next((run for run in looked if run.state == "complete" and run.number <= newest), None)
     before = trusted_before(store.reader, after) if after else None
-    return _drift_document(store, before, after, ()) if before and after else None
+    return _drift_document(store, before, after, ministries) if before and after else None
 
 
 def _drift_document(store: Store, before: RunRecord, after: RunRecord, ministries: Sequence[str]) -> Row:
-    events, why = compare_runs(store.reader, before, after, store.shipped)
-    entries = {**store.reader.entries(before.number), **store.reader.entries(after.number)}
+    whose = {**store.reader.inventory(before.number), **store.reader.inventory(after.number)}
+    only = {asset for asset, code in whose.items() if code in ministries} if ministries else None
+    events, why = compare_runs(store.reader, before, after, store.shipped, only=only)
     again = store.reader.second_looks(after.number)
     rows = [
-        event_row(event, entries[event.finding.asset].ministry, store.shipped, confirmed(event, again, store.shipped))
+        event_row(event, whose[event.finding.asset], store.shipped, confirmed(event, again, store.shipped))
         for event in events
     ]
     return {
@@ -222,7 +248,7 @@ def _drift_document(store: Store, before: RunRecord, after: RunRecord, ministrie
         "to": after.document(),
         "suspect": bool(why),
         "doubts": list(why),
-        "events": [row for row in rows if not ministries or row["ministry"] in ministries],
+        "events": rows,
     }
 
 

@@ -164,11 +164,11 @@ def _must_be_scored(store: Store, ministries: Sequence[str]) -> None:
             raise UsageError(f"no ministry {name!r} was ever scored. Choose from: {choice}.")
 
 
-def trends_until(store: Store, run: RunRecord) -> dict[str, tuple[Row, ...]]:
-    """The points of every ministry, and of the State as "", up to a run at its vantage; for reports."""
+def trends_until(store: Store, run: RunRecord, ministries: Sequence[str] = ()) -> dict[str, tuple[Row, ...]]:
+    """The points of every ministry, and of the State as "", or of some, up to a run at its vantage; for reports."""
     found: dict[str, list[Row]] = defaultdict(list)
     runs = [one for one in reversed(store.reader.runs(run.vantage)) if one.closed and one.number <= run.number]
-    for point in _Points(store, runs, ()).of(runs) if runs else ():
+    for point in _Points(store, runs, tuple(ministries)).of(runs) if runs else ():
         found[point["ministry"]].append(point)
     return {name: tuple(points) for name, points in found.items()}
 

@@ -111,13 +111,16 @@ def compare_runs(
     after: RunRecord,
     shipped: Mapping[str, Control],
     unknown: Mapping[Key, Finding] | None = None,
+    *,
+    only: Collection[AssetKey] | None = None,
 ) -> tuple[tuple[Event, ...], tuple[str, ...]]:
     """The drift between two runs of one vantage, and why it is suspect, if it is.
 
     Args:
         unknown: the unknowns of ``after`` where the caller has them at hand.
+        only: events of these assets alone; doubts are of all, whatever is left out.
     """
-    silent = unknown_of_run(reader, after, shipped) if unknown is None else unknown
+    silent = unknown_of_run(reader, after, shipped, only) if unknown is None else unknown
     rejudged = None
     if before.judgement != after.judgement:
         rejudged = judge_again(
@@ -126,22 +129,35 @@ def compare_runs(
             reader.policy(after),
             shipped,
             controls=after.controls,
+            assets=only,
         )
-    timelines = reader.timelines(after)
-    then = _without_doubt(reader, before)
-    now = reader.judged(after, silent, timelines)
+    timelines = reader.timelines(after, only)
+    then = _without_doubt(reader, before, only)
+    now = reader.judged(after, silent, timelines, only)
     events = drift(then, now, rejudged)
     between = [run for run in reader.runs(after.vantage) if before.number < run.number < after.number and run.closed]
+    exact = _when(reader, events, timelines, before, between) if between else events
+    if only is not None:
+        return exact, _doubts_between(reader, before, after, shipped)
     doubted = next((run for run in between if run.state == "complete" and run.suspect), None)
     seen = None if doubted is None else reader.judged(doubted, {}, reader.timelines(doubted))
-    exact = _when(reader, events, timelines, before, between) if between else events
     return exact, doubts(then, now, events, seen)
 
 
-def _without_doubt(reader: Reader, run: RunRecord) -> Judged:
+def _doubts_between(
+    reader: Reader, before: RunRecord, after: RunRecord, shipped: Mapping[str, Control]
+) -> tuple[str, ...]:
+    if not after.suspect and trusted_before(reader, after) == before:
+        return ()  # this very pair was looked at when the run was closed
+    if can_be_compared_by_moves(reader, before, after):
+        return moved_events(reader, before, after)[1]
+    return compare_runs(reader, before, after, shipped)[1]
+
+
+def _without_doubt(reader: Reader, run: RunRecord, only: Collection[AssetKey] | None = None) -> Judged:
     """A run as drift looks at it, less what a suspect run alone has said and nobody has confirmed yet."""
-    timelines = reader.timelines(run)
-    view = reader.judged(run, {}, timelines)
+    timelines = reader.timelines(run, only)
+    view = reader.judged(run, {}, timelines, only)
     earlier = [one for one in reader.runs(run.vantage) if one.number < run.number]
     doubted = {one.number for one in earlier if one.suspect}
     if run.suspect or not doubted:

@@ -18,8 +18,9 @@ from posture.store.eventful import moved_assets
 from posture.store.flapping import flapping
 from posture.store.intervals import intervals
 from posture.store.journals import journal_of
+from posture.store.judged_view import view_of
 from posture.store.lookback import known_at_last_look, last_seen, undecided
-from posture.store.looks import Looks, was_known
+from posture.store.looks import Looks
 from posture.store.moved import Moves
 from posture.store.narrow import PLACE
 from posture.store.past import Pasts
@@ -34,7 +35,6 @@ from posture.store.records import (
 )
 from posture.store.run_rows import RUN, among, run_of
 from posture.store.silences import missing_at
-from posture.store.timeline import fixed_once, last_mended
 from posture.store.verdicts import COLUMNS, held, track_of
 
 _AS_OF = "vantage_id = ? AND from_run <= ? AND (to_run IS NULL OR to_run > ?)"
@@ -348,39 +348,21 @@ class Reader:
 
     # ---- drift's view
 
-    def judged(self, run: RunRecord, unknown: Mapping[Key, Finding], timelines: Mapping[Key, list[Interval]]) -> Judged:
+    def judged(
+        self,
+        run: RunRecord,
+        unknown: Mapping[Key, Finding],
+        timelines: Mapping[Key, list[Interval]],
+        only: Collection[AssetKey] | None = None,
+    ) -> Judged:
         """A run as drift looks at it.
 
         Args:
             unknown: the unknowns of that run, which are no part of the history.
             timelines: :meth:`timelines` of that run.
+            only: of these assets alone, without coverage; of all when left out.
         """
-        bits, looks = self.bits(), self.looks(run.number)
-        place = {asset: bit for bit, asset in bits.items()}
-        known = {key: spans[-1].finding for key, spans in timelines.items() if spans[-1].until is None}
-        ends = {one.number: one.end for one in self.until(run)}
-        return Judged(
-            at=run.end,
-            known=known,
-            answered={key for key in known if was_known(looks, place.get(key[0], -1), key)},
-            asked={(bits[bit], control) for control, (asked, _, _) in looks.items() for bit in asked},
-            assets=set(self.entries(run.number)),
-            vantage=run.vantage,
-            policy=run.policy_digest,
-            rules=run.rules_digest,
-            narrowed=bool(run.selectors),
-            seen={key: one.end for key, one in self.last_seen(run, timelines).items()},
-            unknown=unknown,
-            ended={key: spans[-1].end_cause or "scope" for key, spans in timelines.items() if spans[-1].until},
-            fixed_once={key for key, spans in timelines.items() if fixed_once(spans)},
-            mended={
-                key: ends[number]
-                for key, spans in timelines.items()
-                if len(spans) > 1 and (number := last_mended(spans)) is not None and number in ends
-            },
-            flips={key: count for key, (count, _) in self.flapping(run, timelines).items()},
-            probes=self.coverage(run),
-        )
+        return view_of(self, run, unknown, timelines, only)
 
     def flapping(
         self,
