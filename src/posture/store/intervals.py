@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from posture.drift import Key
 from posture.model import AssetKey, Finding
 from posture.store.answers import Texts, finding_from
+from posture.store.narrow import CAUSES
 from posture.store.records import OUTCOMES, SEVERITIES, Interval
-from posture.store.verdicts import Row, spells_of
+from posture.store.verdicts import END_CAUSES, Row, value_of
 
 Rows = Sequence[tuple[Any, ...] | Row]
 
@@ -30,14 +32,20 @@ def intervals(
         judgements: by run, the judgement of what it said first.
     """
     texts.load({row[2] for row in rows} | {row[5] for row in rows if row[5] is not None})
-    for (asset, control, subject), group in groupby(spells_of(rows), key=lambda spell: spell.place):
+    for (asset, control, subject), group in groupby(rows, key=itemgetter(0, 1, 2)):
         key = (assets[asset], controls[control], texts.text(subject))
-        told: dict[tuple[int, int, int], Finding] = {}  # what flaps says the same thing again and again
+        told: dict[tuple[int, int], Finding] = {}  # what flaps says the same thing again and again
         spans: list[Interval] = []
-        for spell in group:
-            finding = told.get(spell.value)
+        held: tuple[Finding, int, str] | None = None
+        for _, _, _, since, said, body, why in group:
+            if held is not None:
+                spans.append(_interval(held, judgements, since, END_CAUSES[why]))
+                held = None
+            if said is None:
+                continue
+            finding = told.get((said, body))
             if finding is None:
-                outcome, severity, body = spell.value
+                outcome, severity, _ = value_of(said, body)
                 finding = finding_from(
                     key[0],
                     ministries.get(asset, ""),
@@ -47,8 +55,18 @@ def intervals(
                     SEVERITIES[severity],
                     texts.text(body),
                 )
-                told[spell.value] = finding
-            spans.append(
-                Interval(finding, spell.since, spell.until, judgements[spell.since], spell.cause, spell.end_cause)
-            )
+                told[said, body] = finding
+            held = (finding, since, CAUSES[why % 5])
+            if said < 0:
+                spans.append(_interval(held, judgements, since, CAUSES[why // 25]))
+                held = None
+        if held is not None:
+            spans.append(_interval(held, judgements, None, None))
         yield key, spans
+
+
+def _interval(
+    held: tuple[Finding, int, str], judgements: Mapping[int, int], until: int | None, end_cause: str | None
+) -> Interval:
+    finding, since, cause = held
+    return Interval(finding, since, until, judgements[since], cause, end_cause)

@@ -21,6 +21,8 @@ Row = tuple[int, int, int, int, int | None, int | None, int]  # place, from_run,
 
 COLUMNS = "asset_id, control_id, subject_id, from_run, said, body_id, why"
 _INSERT = f"INSERT INTO verdict (track_id, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - names of our own
+# By ``why``: for what ended what was there before.
+END_CAUSES = tuple(CAUSES[why // 5 % 5 or why % 5] for why in range(125))
 _NUMBERS = {cause: number for number, cause in enumerate(CAUSES)}
 
 
@@ -107,9 +109,9 @@ def spells_of(rows: Iterable[Row | tuple[Any, ...]]) -> Iterator[Spell]:
     for place, told in groupby(rows, key=itemgetter(0, 1, 2)):
         held: tuple[int, Value, str] | None = None
         for *_, since, said, body, why in told:
-            cause, ended = CAUSES[why % 5], CAUSES[why // 5 % 5 or why % 5]
+            cause = CAUSES[why % 5]
             if held is not None:
-                yield Spell(place, held[0], since, held[1], held[2], ended)
+                yield Spell(place, held[0], since, held[1], held[2], END_CAUSES[why])
                 held = None
             if said is None:
                 continue
@@ -189,7 +191,7 @@ def ended(turns: Iterable[Turn]) -> Iterator[tuple[Place, str]]:
         *place, _, said, _, why = turn.row
         where = (place[0], place[1], place[2])
         if turn.last is not None:
-            yield where, CAUSES[why // 5 % 5 or why % 5]
+            yield where, END_CAUSES[why]
         if said is not None and said < 0:
             yield where, CAUSES[why // 25]
 
