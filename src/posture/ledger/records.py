@@ -27,6 +27,7 @@ from posture.store.authority import named_of
 from posture.store.bitmap import Bitmap
 from posture.store.exemptions import exemptions_of
 from posture.store.records import OUTCOMES, SEVERITIES
+from posture.store.run_rows import among
 
 Record = dict[str, Any]
 
@@ -54,15 +55,22 @@ def records_of(store: Store, run: RunRecord, ministry: str) -> list[Record]:
 
 @dataclass(slots=True)
 class Chronicle:
-    """Records run by run. Ask for the runs of a vantage in their order: what was learnt of one serves the next."""
+    """Records run by run. Ask for the runs of a vantage in their order: what was learnt of one serves the next.
+
+    ``only``: of these ministries, and nothing else is read. For exports; what is signed, and what is proven of the whole,
+    looks at all.
+    """
 
     store: Store
+    only: AbstractSet[str] | None = None
     _assets: dict[int, AssetKey] = field(init=False)
     _bits: dict[int, int] = field(init=False)  # asset number -> bit
     _controls: dict[int, str] = field(init=False)
     _views: dict[str, _View] = field(default_factory=dict)
+    _among: str = field(init=False)  # a condition on asset_id
 
     def __post_init__(self) -> None:
+        self._among = among(None if self.only is None else _ever_of(self.store, self.only))
         self._assets = self.store.reader.assets()
         numbers = {key: number for number, key in self._assets.items()}
         self._bits = {numbers[key]: bit for bit, key in self.store.reader.bits().items()}
@@ -76,7 +84,9 @@ class Chronicle:
         """
         view = self._view(run)
         found: dict[str, list[Record]] = {STATE: [], **{ministry: [] for ministry in sorted(view.members)}}
-        told = ((STATE, record) for record in remainder_of(self.store, run, self._assets, self._controls))
+        told: Iterator[tuple[str, Record]] = iter(())
+        if self.only is None:
+            told = ((STATE, record) for record in remainder_of(self.store, run, self._assets, self._controls))
         for ministry, record in chain(told, self._told(run, view)):
             found[ministry].append({"run": run.id, "ministry": ministry, **record})
         return found
@@ -84,7 +94,7 @@ class Chronicle:
     def _view(self, run: RunRecord) -> _View:
         view = self._views.get(run.vantage)
         if view is None or view.run > run.number:
-            view = self._views[run.vantage] = _View(self.store, run.vantage, self._bits)
+            view = self._views[run.vantage] = _View(self.store, run.vantage, self._bits, self._among, self.only)
         view.advance(run.number)
         return view
 
@@ -95,7 +105,7 @@ class Chronicle:
         yield from self._exemptions(run, view)
         rows = [*self._opened(run, view), *self._closed(run), *self._events(run)]
         for asset, record in rows:
-            if (ministry := view.ministry.get(asset)) is not None:
+            if (ministry := view.ministry.get(asset)) in view.members and ministry is not None:
                 yield ministry, record
 
     def _runs(self, run: RunRecord, view: _View) -> Iterator[tuple[str, Record]]:
@@ -159,12 +169,14 @@ class Chronicle:
         """Those of the operator's file that are about an asset of the ministry, whether in force or not."""
         owners = {self._assets[number].name: ministry for number, ministry in sorted(view.ministry.items())}
         for one in exemptions_of(self.store.connection, run.number):
-            if one.asset in owners:
+            if owners.get(one.asset) in view.members:
                 yield owners[one.asset], {"kind": "exemption", **json.loads(exemption_body(one))}
 
     def _opened(self, run: RunRecord, view: _View) -> Iterator[tuple[int, Record]]:
         text, connection, key = self.store.reader.texts.text, self.store.connection, (run.number, view.number)
-        for asset, probe, subject, at, sha256, absent, authorisation in self._sorted(connection.execute(_FACTS, key)):
+        for asset, probe, subject, at, sha256, absent, authorisation in self._sorted(
+            connection.execute(_FACTS + self._among, key)
+        ):
             yield (
                 asset,
                 {
@@ -178,7 +190,9 @@ class Chronicle:
                     "authorisation": authorisation,
                 },
             )
-        for asset, probe, subject, at, reason, code, authorisation in self._sorted(connection.execute(_MISS, key)):
+        for asset, probe, subject, at, reason, code, authorisation in self._sorted(
+            connection.execute(_MISS + self._among, key)
+        ):
             yield (
                 asset,
                 {
@@ -192,7 +206,9 @@ class Chronicle:
                     "authorisation": authorisation,
                 },
             )
-        for asset, control, subject, outcome, severity, body, cause in self._sorted(connection.execute(_FINDING, key)):
+        for asset, control, subject, outcome, severity, body, cause in self._sorted(
+            connection.execute(_FINDING + self._among, key)
+        ):
             yield (
                 asset,
                 {
@@ -211,7 +227,7 @@ class Chronicle:
         text, connection = self.store.reader.texts.text, self.store.connection
         key = (run.number, self.store.reader.texts.known(run.vantage))
         for table in ("facts", "miss"):
-            for asset, probe, subject in self._sorted(connection.execute(_CLOSED.format(table), key)):
+            for asset, probe, subject in self._sorted(connection.execute(_CLOSED.format(table) + self._among, key)):
                 yield (
                     asset,
                     {
@@ -222,7 +238,7 @@ class Chronicle:
                         "subject": text(subject),
                     },
                 )
-        for asset, control, subject, cause in self._sorted(connection.execute(_CLOSED_FINDING, key)):
+        for asset, control, subject, cause in self._sorted(connection.execute(_CLOSED_FINDING + self._among, key)):
             yield (
                 asset,
                 {
@@ -238,7 +254,7 @@ class Chronicle:
     def _events(self, run: RunRecord) -> Iterator[tuple[int, Record]]:
         names = ("subject", "event", "initial", "severity", "before", "after", "since", "until")
         for asset, control, *values in sorted(
-            self.store.connection.execute(_EVENT, (run.number,)), key=lambda row: row[:4]
+            self.store.connection.execute(_EVENT + self._among, (run.number,)), key=lambda row: row[:4]
         ):
             said = dict(zip(names, values, strict=True))
             said["initial"] = bool(said["initial"])
@@ -263,6 +279,8 @@ class _View:
     store: Store
     vantage: str
     bits: dict[int, int]
+    among: str = ""  # a condition on asset_id
+    only: AbstractSet[str] | None = None  # ministries
     run: int = 0
     number: int = field(init=False)
     ministry: dict[int, str] = field(default_factory=dict)
@@ -282,8 +300,8 @@ class _View:
         self.named.update(named_of(self.store.connection, run, self.run))
         connection, span = self.store.connection, (self.run, run)
         moves = connection.execute(
-            "SELECT from_run, asset_id, code FROM declaration JOIN ministry ON ministry.id = ministry_id "
-            "WHERE from_run > ? AND from_run <= ? ORDER BY from_run",
+            "SELECT from_run, asset_id, code FROM declaration JOIN ministry ON ministry.id = ministry_id "  # noqa: S608 - numbers
+            f"WHERE from_run > ? AND from_run <= ?{self.among} ORDER BY from_run",
             span,
         ).fetchall()
         asked: set[tuple[int, int, str]] = set()
@@ -291,7 +309,7 @@ class _View:
             asked.update(
                 connection.execute(
                     f"SELECT DISTINCT from_run, asset_id, authorisation FROM {table} "  # noqa: S608 - names of our own
-                    "WHERE from_run > ? AND from_run <= ? AND vantage_id = ? AND authorisation IS NOT NULL",
+                    f"WHERE from_run > ? AND from_run <= ? AND vantage_id = ? AND authorisation IS NOT NULL{self.among}",
                     (*span, self.number),
                 )
             )
@@ -313,7 +331,19 @@ class _View:
         present = Bitmap.unpack(inventory)
         for asset, ministry in self.ministry.items():
             marks[ministry].update([self.bits[asset]] if self.bits[asset] in present else [])
-        return {ministry: Bitmap(bits).number for ministry, bits in marks.items()}
+        return {
+            ministry: Bitmap(bits).number
+            for ministry, bits in marks.items()
+            if self.only is None or ministry in self.only
+        }
+
+
+def _ever_of(store: Store, ministries: AbstractSet[str]) -> set[int]:
+    """The assets that were ever theirs."""
+    marks = ",".join("?" * len(ministries))
+    query = f"""SELECT asset_id FROM declaration WHERE ministry_id IN (
+        SELECT id FROM ministry WHERE code IN ({marks}))"""  # noqa: S608 - marks
+    return {asset for (asset,) in store.connection.execute(query, (*ministries,))}
 
 
 def _bits(packed: bytes) -> int:
