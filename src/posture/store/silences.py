@@ -171,18 +171,23 @@ def misses(connection: sqlite3.Connection, vantage: int, *, only: Collection[int
         yield MissSpell(asset_before, probe, subject, ended_with, miss)
 
 
-def begun_with(connection: sqlite3.Connection, vantage: int, run: int) -> Iterator[MissSpell]:
+def begun_with(
+    connection: sqlite3.Connection, vantage: int, run: int, only: Collection[int] | None = None
+) -> Iterator[MissSpell]:
     """What a run was the first to miss. ``until`` is not told."""
-    for asset, since, _, text, seconds, start in connection.execute(_SELECT + " AND from_run = ?", (vantage, run)):
+    query = f"{_SELECT} AND from_run = ?{among(only)}"
+    for asset, since, _, text, seconds, start in connection.execute(query, (vantage, run)):
         for (probe, subject), miss in unpack(text, since, seconds, start).items():
             if miss.since == run:
                 yield MissSpell(asset, probe, subject, None, miss)
 
 
-def ended_with(connection: sqlite3.Connection, vantage: int, run: int) -> Iterator[MissSpell]:
+def ended_with(
+    connection: sqlite3.Connection, vantage: int, run: int, only: Collection[int] | None = None
+) -> Iterator[MissSpell]:
     """What was missed until a run."""
     after: dict[int, set[tuple[str, str, int]]] = defaultdict(set)
-    both = " AND (from_run = ? OR to_run = ?) ORDER BY asset_id, from_run DESC"
+    both = f" AND (from_run = ? OR to_run = ?){among(only)} ORDER BY asset_id, from_run DESC"
     for asset, since, until, text, seconds, start in connection.execute(_SELECT + both, (vantage, run, run)):
         now = unpack(text, since, seconds, start)
         if since == run:

@@ -165,12 +165,12 @@ class Turn:
     last: int | None
 
 
-def turned_in(connection: sqlite3.Connection, track: int, run: int) -> list[Turn]:
+def turned_in(connection: sqlite3.Connection, track: int, run: int, only: Collection[int] | None = None) -> list[Turn]:
     """The rows that a run wrote, in the order of the key."""
     query = f"""SELECT {COLUMNS}, (SELECT said FROM verdict AS older WHERE older.asset_id = verdict.asset_id
           AND older.control_id = verdict.control_id AND older.subject_id = verdict.subject_id
           AND older.track_id = verdict.track_id AND older.from_run < verdict.from_run ORDER BY older.from_run DESC LIMIT 1)
-        FROM verdict WHERE from_run = ? AND track_id = ? ORDER BY {PLACE}"""  # noqa: S608 - names of our own
+        FROM verdict WHERE from_run = ? AND track_id = ?{among(only)} ORDER BY {PLACE}"""  # noqa: S608 - names of our own
     return [
         Turn((*row[:7],), row[7] if row[7] is not None and row[7] >= 0 else None)
         for row in connection.execute(query, (run, track))
