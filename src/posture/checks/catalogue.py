@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module, resources
-from string import Formatter
 from typing import Any
 
 from posture.checks.rule import Rule
@@ -30,7 +29,7 @@ class Tag:
         if "{" not in self.text:
             return self.text
         shown = {key: _plain(value) for key, value in args.items()}
-        return Formatter().vformat(self.text, (), shown)
+        return self.text.format_map(shown)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,18 +25,9 @@ from posture.store.fold_findings import why_gone
 from posture.store.past import Past, Pasts
 from posture.store.reader import Reader
 from posture.store.records import OUTCOMES, SEVERITIES, AssetEntry, RunRecord, StoredAnswer, moment
+from posture.store.verdicts import Spell, Value, held_at, put_rows, put_track, rows_after, spells, track_of
 
 Place = tuple[str, str]  # control, subject
-Value = tuple[int, int, int]  # outcome, severity, body
-
-_INSERT = """INSERT INTO finding (asset_id, judgement_id, vantage_id, control_id, subject_id, from_run, to_run, live,
-  outcome, severity, body_id, cause, end_cause) VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?)"""
-_CLOSE = """UPDATE finding SET to_run = ?, end_cause = ? WHERE asset_id = ? AND judgement_id = ? AND vantage_id = ?
-  AND control_id = ? AND subject_id = ? AND from_run = ? AND NOT live"""
-_TOLD = """SELECT control_id, subject_id, from_run, to_run, cause, outcome, severity, body_id FROM finding
-  WHERE asset_id = ? AND judgement_id = ? AND vantage_id = ? AND NOT live"""
-_LIVE = """SELECT control_id, subject_id, outcome, severity, body_id FROM finding
-  WHERE asset_id = ? AND vantage_id = ? AND live AND from_run <= ? AND (to_run IS NULL OR to_run > ?)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,19 +113,22 @@ class AssetYears:
     ever: set[Place] = field(default_factory=set)
     owed: set[str] = field(default_factory=set)  # controls to judge at the next run that asks for them
     due: datetime | None = None  # the first time at which something held is judged differently
-    closed: list[tuple[object, ...]] = field(default_factory=list)
+    spells: dict[Place, list[Spell]] = field(default_factory=lambda: defaultdict(list))  # new ones
+    ends: dict[Place, tuple[int, str]] = field(default_factory=dict)  # of those that were there before: run and cause
+    track: int = field(init=False)
     before: dict[object, _Before] = field(default_factory=dict)  # what the very same answers were judged before
 
     def __post_init__(self) -> None:
         ground = self.ground
         self.past = ground.pasts.of(self.number, self.asset)
         text = ground.reader.texts.text
-        told = ground.connection.execute(_TOLD, (self.number, ground.judgement, ground.vantage))
-        for control, subject, since, until, cause, *value in told:
-            place = (ground.codes[control], text(subject))
+        self.track = put_track(ground.connection, ground.vantage, ground.judgement)
+        for spell in spells(ground.connection, self.track, only=(self.number,)):
+            place = (ground.codes[spell.place[1]], text(spell.place[2]))
             self.ever.add(place)
-            if until is None:
-                self.held[place] = _Held(_value(value), cause, since, self._good_until(value[2]), is_stored=True)
+            if spell.until is None:
+                until = self._good_until(spell.value[2])
+                self.held[place] = _Held(spell.value, spell.cause, spell.since, until, is_stored=True)
         if not ground.settled or self.past.is_stopped():
             self.owed.update(ground.policy.controls)
         self._find_due()
@@ -184,10 +178,11 @@ class AssetYears:
     def _take_over(self, own: int, now: int) -> None:
         """What a run of this very judgement knew is where the runs after it go on from."""
         ground, text = self.ground, self.ground.reader.texts.text
-        for control, subject, *value in ground.connection.execute(_LIVE, (self.number, ground.vantage, own, own)):
+        live = track_of(ground.connection, ground.vantage)
+        for (_, control, subject), _, value in held_at(ground.connection, live, own, (self.number,)):
             place = (ground.codes[control], text(subject))
             cause = "target" if place in self.ever else "first"
-            self._hold(place, _Held(_value(value), cause, now, self._good_until(value[2])))
+            self._hold(place, _Held(value, cause, now, self._good_until(value[2])))
         self._find_due()
 
     # ---- one run
@@ -320,23 +315,30 @@ class AssetYears:
         if held.since == run and not held.is_stored:
             return  # taken over, and judged otherwise in the same run
         if held.is_stored:
-            self.ground.connection.execute(_CLOSE, (run, cause, *self._slot(place), held.since))
+            self.ends[place] = (run, cause)
         else:
-            self.closed.append((*self._slot(place), held.since, run, *held.value, held.cause, cause))
+            self._keep(place, held, run, cause)
 
-    def _slot(self, place: Place) -> tuple[int, ...]:
+    def _keep(self, place: Place, held: _Held, until: int | None = None, end_cause: str | None = None) -> None:
+        spell = Spell(self._where(place), held.since, until, held.value, held.cause, end_cause)
+        self.spells[place].append(spell)
+
+    def _where(self, place: Place) -> tuple[int, int, int]:
         ground = self.ground
-        control, subject = ground.controls[place[0]], ground.reader.texts.number(place[1])
-        return self.number, ground.judgement, ground.vantage, control, subject
+        return self.number, ground.controls[place[0]], ground.reader.texts.number(place[1])
 
     def _write(self) -> None:
-        still = [
-            (*self._slot(place), held.since, None, *held.value, held.cause, None)
-            for place, held in self.held.items()
-            if not held.is_stored
+        """What is new, and the ends of what was there."""
+        for place, held in self.held.items():
+            if not held.is_stored:
+                self._keep(place, held)
+        rows = [
+            row
+            for place in self.spells.keys() | self.ends.keys()
+            for row in rows_after(self.ends.get(place), self.spells.get(place, ()), self._where(place))
         ]
-        self.ground.connection.executemany(_INSERT, [*self.closed, *still])
-        self.ground.added += len(self.closed) + len(still)
+        put_rows(self.ground.connection, self.track, rows)
+        self.ground.added += sum(row[4] is not None for row in rows)
 
 
 def _identity(stored: StoredAnswer) -> tuple[str, str, str, str]:
@@ -347,11 +349,6 @@ def _identity(stored: StoredAnswer) -> tuple[str, str, str, str]:
     if isinstance(answer, Absent):
         return str(answer.cause), "", answer.detail, authority
     return stored.digest, "", "", authority
-
-
-def _value(columns: Collection[int]) -> Value:
-    outcome, severity, body = columns
-    return outcome, severity, body
 
 
 def _is_due(held: _Held, at: datetime) -> bool:

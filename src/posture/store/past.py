@@ -14,13 +14,12 @@ from functools import lru_cache
 from posture.model import Answer, AssetKey, Reason, Unobserved
 from posture.store.answers import Texts, answer_from, entry_from, get_blob
 from posture.store.records import AssetEntry, StoredAnswer, moment
+from posture.store.silences import misses
 
 _ANY_TIME = datetime(1, 1, 1, tzinfo=UTC)  # the same record was seen at many times
 _KEPT = 4096  # records of evidence that stay decoded; many assets answer alike
 
 _FACTS = """SELECT probe, subject_id, from_run, to_run, at, blob_id, authorisation FROM facts
-  WHERE asset_id = ? AND vantage_id = ? ORDER BY from_run"""
-_MISSES = """SELECT probe, subject_id, from_run, to_run, at, reason, code, detail, authorisation FROM miss
   WHERE asset_id = ? AND vantage_id = ? ORDER BY from_run"""
 
 _ENTRIES = """SELECT from_run, to_run, code, body FROM declaration JOIN ministry ON ministry.id = ministry_id
@@ -108,10 +107,8 @@ class Pasts:
             Span(probe, text(subject), since, until, self._answer(since, at, blob, authority))
             for probe, subject, since, until, at, blob, authority in self.connection.execute(_FACTS, place)
         ]
-        silences = [
-            Span(probe, text(subject), since, until, self._silence(since, *row))
-            for probe, subject, since, until, *row in self.connection.execute(_MISSES, place)
-        ]
+        missed = sorted(misses(self.connection, self._number, only=(asset,)), key=lambda one: one.miss.since)
+        silences = [Span(one.probe, one.subject, one.miss.since, one.until, _known(one.miss.stored)) for one in missed]
         entries = [
             (since, until, entry_from(key, code, body))
             for since, until, code, body in self.connection.execute(_ENTRIES, (asset,))
@@ -125,8 +122,6 @@ class Pasts:
 
         return read
 
-    def _silence(
-        self, since: int, at: str, reason: str, code: str | None, detail: str, authority: str | None
-    ) -> Callable[[], StoredAnswer]:
-        stored = StoredAnswer(Unobserved(Reason(reason), moment(at), detail, code), since, "", authority)
-        return lambda: stored
+
+def _known(stored: StoredAnswer) -> Callable[[], StoredAnswer]:
+    return lambda: stored
