@@ -87,8 +87,8 @@ def test_as_if_every_path_were_built_anew() -> None:
     }
 
 
-@pytest.mark.parametrize("roots", STORES)
-@pytest.mark.parametrize("chain", CHAINS)
+@pytest.mark.parametrize("roots", STORES, ids=range(len(STORES)))
+@pytest.mark.parametrize("chain", CHAINS, ids=range(len(CHAINS)))
 def test_a_fault_lasts_until_it_is_said_to(chain: tuple[bytes, ...], roots: bytes) -> None:
     said = {at: slowly(chain, roots, at) for at in sorted(moments((-SECOND, SECOND)))}
     for at in list(said)[::4]:
