@@ -270,6 +270,7 @@ class Names:
     addresses: tuple[str, ...]
 
 
+@lru_cache(maxsize=_CERTIFICATES_KEPT)
 def names(cert: x509.Certificate) -> Names:
     """Raises Malformed."""
     try:
@@ -286,13 +287,21 @@ def names(cert: x509.Certificate) -> Names:
 
 def matches(found: Names, name: str) -> bool:
     """RFC 9525 section 6.3: whole labels, a wildcard stands for one whole left-most label; addresses only as addresses."""
-    try:
-        return str(ip_address(name)) in found.addresses
-    except ValueError:
-        pass
+    address = _address(name)
+    if address:
+        return address in found.addresses
     wanted = name.lower().rstrip(".")
     _, _, parent = wanted.partition(".")
     return wanted in found.dns or bool("." in parent and f"*.{parent}" in found.dns)
+
+
+@lru_cache(maxsize=4096)
+def _address(name: str) -> str:
+    """In the form that certificates are read in; "" when the name is no address."""
+    try:
+        return str(ip_address(name))
+    except ValueError:
+        return ""
 
 
 def timestamp_logs(cert: x509.Certificate, handshake: bytes) -> frozenset[bytes]:
