@@ -71,6 +71,7 @@ def judge(
     lab: bool = False,
     controls: Collection[str] | None = None,
     shipped: Mapping[str, Control] | None = None,
+    shown: Mapping[str, Policy] | None = None,
 ) -> tuple[Finding, ...]:
     """All findings of one asset, in catalogue order.
 
@@ -80,6 +81,7 @@ def judge(
         at: the time of judging (UTC), for everything that depends on a clock.
         previous: (control, subject) -> last known answer.
         shipped: the controls to judge by; the shipped catalogue when left out.
+        shown: by control the policy as its rule is shown it, for whoever has to know what the rule reads of it.
     """
     shipped = catalogue() if shipped is None else shipped
     chosen = None if controls is None else frozenset(controls)
@@ -88,9 +90,10 @@ def judge(
     findings: list[Finding] = []
     for name in policy.controls:
         if (chosen is None or name in chosen) and (control := shipped.get(name)):
+            terms = policy if shown is None else shown[name]
             for subject in bench.subjects(control):
                 before = previous.get((name, subject))
-                case = Case(docket.declared, subject, docket.answers, policy, at, reference, before, lab)
+                case = Case(docket.declared, subject, docket.answers, terms, at, reference, before, lab)
                 findings.extend(_judge_one(control, case, bench))
     return tuple(findings)
 
