@@ -57,7 +57,7 @@ def compared(path: Path, policy: Policy, shipped: Any = None, until: int | None 
     return quickly
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(RUNS, st.integers(1, 7))
 def test_random_histories(tmp_path_factory: pytest.TempPathFactory, days: list[Day], until: int) -> None:
     """Also in two pieces, with runs of the very judgement between the others."""
