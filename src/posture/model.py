@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 
@@ -231,6 +232,7 @@ def endpoint(address: str, port: int, protocol: str = "tcp") -> str:
     return f"{host}:{port}/{protocol}"
 
 
+@lru_cache(maxsize=4096)
 def parse_endpoint(subject: str) -> tuple[str, int, str]:
     """Inverse of :func:`endpoint`.
 

@@ -132,6 +132,8 @@ def answer_from(data: bytes, at: datetime) -> tuple[Answer, str]:
         return Unobserved(Reason.NOT_RECORDED, at, str(fault)[:DETAIL_LIMIT]), ""
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
 # What most findings have in common, and their bodies leave out.
 _ORDINARY: dict[str, Any] = {
     "args": {},
@@ -160,7 +162,7 @@ def finding_body(finding: Finding) -> str:
         "good_until": stamp(finding.good_until) if finding.good_until else None,
     }
     said = {name: value for name, value in body.items() if value != _ORDINARY[name]}
-    return json.dumps(said, sort_keys=True, separators=(",", ":"))
+    return _CANONICAL.encode(said)
 
 
 def finding_from(

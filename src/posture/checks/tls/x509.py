@@ -7,7 +7,9 @@ Costs are bounded whatever a server sends: chains are capped when recorded, sign
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -19,6 +21,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import crypto
 
 _MAX_SIGNATURE_CHECKS = 64
+_CERTIFICATES_KEPT = 512  # read; servers of one ministry send the same issuers, and a history the same leaf all year
+_PATHS_KEPT = 1024
+_SECOND = timedelta(seconds=1)
+_LATEST = datetime.max.replace(microsecond=0, tzinfo=UTC)  # no second after it
 # What reading a certificate of anybody's may end with, as tested byte by byte.
 UNREADABLE = (
     ValueError,
@@ -38,7 +44,7 @@ class Malformed(ValueError):
     """The bytes are not a certificate, or a part of it cannot be read."""
 
 
-@lru_cache(maxsize=64)  # the rules of one asset read the same few again and again
+@lru_cache(maxsize=_CERTIFICATES_KEPT)
 def certificate(der: bytes) -> x509.Certificate:
     """Raises Malformed."""
     try:
@@ -133,14 +139,50 @@ class Trust:
 def trust(chain: Sequence[bytes], roots: bytes, at: datetime) -> Trust:
     """Whether a path from the leaf to one of ``roots`` (PEM) exists at a time.
 
-    The leaf's own dates are another control's matter: the time is moved into its validity.
+    The leaf's own dates are another control's matter: the time is moved into its validity. Between two dates of the
+    issuers the answer is the same, so that it is worked out once for the time between.
 
     Raises:
         Malformed: the leaf cannot be read.
     """
+    sent = tuple(chain)
+    leaf = certificate(sent[0])
+    moment = max(min(at, leaf.not_valid_after_utc - timedelta(seconds=1)), leaf.not_valid_before_utc)
+    edges = _edges(sent, roots)
+    place = bisect_right(edges, moment)
+    return _trust(sent, roots, max(edges[place - 1], leaf.not_valid_before_utc) if place else leaf.not_valid_before_utc)
+
+
+def trust_until(chain: Sequence[bytes], roots: bytes, at: datetime) -> datetime | None:
+    """The first time after ``at`` when :func:`trust` finds otherwise, because an issuer's validity begins or ends.
+
+    Raises:
+        Malformed: the leaf cannot be read.
+    """
+    now = trust(chain, roots, at)
+    return next((edge for edge in _edges(tuple(chain), roots) if edge > at and trust(chain, roots, edge) != now), None)
+
+
+@lru_cache(maxsize=_PATHS_KEPT)
+def _edges(chain: tuple[bytes, ...], roots: bytes) -> tuple[datetime, ...]:
+    """When the answer about a path may turn: the ends of its possible issuers' validity, and a second after each."""
+    certs = readable(chain)
+    dated = [(cert.not_valid_before_utc, cert.not_valid_after_utc) for cert in certs[1:]]
+    wanted = {_openssl(cert).get_issuer().hash() for cert in certs}
+    by_subject, seen = _roots_by_subject(roots), set[int]()
+    while wanted:  # an issuer may itself have one in the store
+        seen |= wanted
+        found = [root for subject in wanted for root in by_subject.get(subject, ())]
+        dated += [(root.begins, root.ends) for root in found]
+        wanted = {root.issuer for root in found} - seen
+    moments = {moment for both in dated for moment in both}
+    return tuple(sorted(moments | {moment + _SECOND for moment in moments if moment < _LATEST}))
+
+
+@lru_cache(maxsize=_PATHS_KEPT)
+def _trust(chain: tuple[bytes, ...], roots: bytes, moment: datetime) -> Trust:
     readable_chain = readable(chain)
     leaf = readable_chain[0]
-    moment = max(min(at, leaf.not_valid_after_utc - timedelta(seconds=1)), leaf.not_valid_before_utc)
     # OpenSSL takes the first issuer of the right name and never turns back, so those whose signatures fit go first.
     walked = path(readable_chain)
     others = [
@@ -178,6 +220,25 @@ def _roots(pem: bytes) -> tuple[crypto.X509, ...]:
         return tuple(_openssl(root) for root in x509.load_pem_x509_certificates(pem)) if pem.strip() else ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Root:
+    """One certificate of a trust store; ``issuer``: OpenSSL's hash of the name, which does not mind how it is written."""
+
+    issuer: int
+    begins: datetime
+    ends: datetime
+
+
+@lru_cache(maxsize=4)
+def _roots_by_subject(pem: bytes) -> Mapping[int, Sequence[_Root]]:
+    found: dict[int, list[_Root]] = defaultdict(list)
+    for root in _roots(pem):
+        dated = root.to_cryptography()
+        one = _Root(root.get_issuer().hash(), dated.not_valid_before_utc, dated.not_valid_after_utc)
+        found[root.subject_name_hash()].append(one)
+    return found
+
+
 @lru_cache(maxsize=4)
 def root_prints(pem: bytes) -> frozenset[bytes]:
     """The roots' DER, to recognise one that a server sends."""
@@ -209,6 +270,7 @@ class Names:
     addresses: tuple[str, ...]
 
 
+@lru_cache(maxsize=_CERTIFICATES_KEPT)
 def names(cert: x509.Certificate) -> Names:
     """Raises Malformed."""
     try:
@@ -225,13 +287,21 @@ def names(cert: x509.Certificate) -> Names:
 
 def matches(found: Names, name: str) -> bool:
     """RFC 9525 section 6.3: whole labels, a wildcard stands for one whole left-most label; addresses only as addresses."""
-    try:
-        return str(ip_address(name)) in found.addresses
-    except ValueError:
-        pass
+    address = _address(name)
+    if address:
+        return address in found.addresses
     wanted = name.lower().rstrip(".")
     _, _, parent = wanted.partition(".")
     return wanted in found.dns or bool("." in parent and f"*.{parent}" in found.dns)
+
+
+@lru_cache(maxsize=4096)
+def _address(name: str) -> str:
+    """In the form that certificates are read in; "" when the name is no address."""
+    try:
+        return str(ip_address(name))
+    except ValueError:
+        return ""
 
 
 def timestamp_logs(cert: x509.Certificate, handshake: bytes) -> frozenset[bytes]:

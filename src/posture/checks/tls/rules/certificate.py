@@ -30,6 +30,7 @@ from posture.checks.tls.x509 import (
     root_prints,
     self_issued,
     trust,
+    trust_until,
 )
 from posture.facts import HttpFacts, TlsFacts
 from posture.model import Reason, Verdict
@@ -131,7 +132,8 @@ def trusted(case: Case) -> Verdict | tuple[()]:
         require_whole(case)
     if found.fault:
         args = {"certificate": found.subject, "issuer": issuer_of(leaf), "store": store}
-        return Verdict(_UNTRUSTED.get(found.fault, "CERT_UNTRUSTED"), args)
+        until = trust_until(chain, case.reference.roots, case.at)
+        return Verdict(_UNTRUSTED.get(found.fault, "CERT_UNTRUSTED"), args, good_until=until)
     args = {"issuer": issuer_of(leaf), "store": store}
     if found.ends is None or found.ends >= leaf.not_valid_after_utc:
         return Verdict("CERT_TRUSTED", args)

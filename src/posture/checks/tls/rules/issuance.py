@@ -5,9 +5,7 @@ Lifetime and timestamps are rules for public authorities: a certificate that lea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
 
 from cryptography import x509
 from cryptography.x509 import ocsp
@@ -26,11 +24,6 @@ _MARGIN = timedelta(days=1)
 _STILL_PUBLIC = ("", "expired_issuer", "purpose")
 
 
-@lru_cache(maxsize=64)
-def _vouched(chain: Sequence[bytes], roots: bytes, at: datetime) -> str:
-    return trust(chain, roots, at).fault
-
-
 def _public(case: Case) -> bool:
     """Whether the certificate leads to a root of the store.
 
@@ -40,7 +33,7 @@ def _public(case: Case) -> bool:
     if not case.reference.roots:
         raise case.unknown(Reason.FEED_STALE, "no trust store")
     try:
-        fault = _vouched(chain_of(case), case.reference.roots, case.at)
+        fault = trust(chain_of(case), case.reference.roots, case.at).fault
     except Malformed as broken:
         raise malformed(case, broken) from broken
     if fault == "unknown_issuer":
@@ -98,7 +91,9 @@ def must_staple(case: Case) -> Verdict:
     if not facts.staple:
         raise case.unknown(Reason.NOT_RECORDED, "the staple was not kept")
     start, end = _validity(facts.staple, leaf)
-    if start is None or not start <= case.at or (end is not None and case.at > end):
+    if start is not None and case.at < start:
+        return Verdict("DEMANDED_STAPLE_BAD", good_until=start)
+    if start is None or (end is not None and case.at > end):
         return Verdict("DEMANDED_STAPLE_BAD")
     return Verdict("DEMANDED_STAPLE_SENT", good_until=end)
 
