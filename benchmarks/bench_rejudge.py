@@ -53,8 +53,8 @@ def lengthen(path: Path, runs: int, changes: int) -> None:
                 (number, name, stamp(at), stamp(end)),
             )
             db.execute(
-                "INSERT INTO coverage SELECT ?, probe, targeted, answered, asked_count, answered_count FROM coverage "
-                "WHERE run_id = 2",
+                "INSERT INTO coverage_row SELECT ?, probe_id, targeted, answered, asked_count, answered_count "
+                "FROM coverage_row WHERE run_id = 2",
                 (number,),
             )
             for asset, subject, vantage in choose.sample(slots, min(changes, len(slots))):
