@@ -115,7 +115,6 @@ ALLOWED: dict[str, set[str]] = {
     "os.fork*": {"posture.net.keeper"},
     # Copies of this program that read the history and send nothing; the sandbox has no part in judging.
     "multiprocessing": {"posture.store.walking"},
-    "concurrent.futures.process": {"posture.store.walking"},
 }
 
 

@@ -24,7 +24,7 @@ from posture.store.judgements import put_judgement
 from posture.store.reader import Reader
 from posture.store.records import RunRecord
 from posture.store.verdicts import Place, Row, Spell, put_rows, put_track, rows_after
-from posture.store.walking import TEXTS_KEPT, processes_for, walk_here, walk_in_processes
+from posture.store.walking import TEXTS_KEPT, processes_for, started, walk_here, walk_in_processes
 from posture.store.writer import Store
 
 Progress = Callable[[int, int], None]  # assets done, assets in all
@@ -63,7 +63,8 @@ def rejudge(
         store: open for writing.
         until: the number of the last run to judge; the newest when left out.
         progress: told after each asset.
-        processes: in how many others to judge, by the shipped catalogue; 0 for this one; by size when left out.
+        processes: in how many others to judge, by the shipped catalogue, if the system starts them; 0 for this one; by
+            size when left out.
 
     Raises:
         StoreError: the history cannot be written; nothing was changed.
@@ -74,7 +75,7 @@ def rejudge(
         place = store.reader.texts.number(vantage)
         runs = runs_of(store, vantage, until)
         resumed = rejudged_until(connection, judgement, place)
-        terms = _terms(store, connection, policy, judgement, vantage, runs, resumed)
+        terms = terms_of(store, connection, policy, judgement, vantage, runs, resumed)
         added = _walk(store, terms, progress, processes) if terms.runs or terms.ends else 0
         if runs and runs[-1].number > resumed:
             connection.execute(
@@ -116,8 +117,8 @@ def _walk(store: Store, terms: Terms, progress: Progress | None, processes: int 
     assets = [(number, asset, bits[asset]) for number, asset in reader.assets().items()]
     if processes is None:
         processes = processes_for(len(assets), len(terms.runs)) if store.shipped is catalogue() else 0
-    if processes:
-        found = walk_in_processes(store.path, terms, assets, processes)
+    if workers := started(store.path, processes):
+        found = walk_in_processes(workers, terms, assets)
     else:
         found = walk_here(Ground(store.connection, reader.texts, store.shipped, terms), assets)
     added, track = 0, put_track(store.connection, terms.place, terms.judgement)
@@ -146,7 +147,7 @@ def _rows(texts: Texts, asset: int, controls: Mapping[str, int], changes: Iterab
         yield from rows_after(ends.get(place), new.get(place, ()), place)
 
 
-def _terms(
+def terms_of(
     store: Store,
     connection: sqlite3.Connection,
     policy: Policy,
@@ -155,6 +156,11 @@ def _terms(
     runs: Sequence[RunRecord],
     resumed: int,
 ) -> Terms:
+    """Under what the runs of a vantage, oldest first, are judged by a judgement. Only within a transaction.
+
+    Args:
+        resumed: the number of the last one that was judged before, 0 for none.
+    """
     names = [name for name in policy.controls if name in store.shipped]
     connection.executemany("INSERT OR IGNORE INTO control (code) VALUES (?)", [(name,) for name in names])
     codes = store.reader.controls()

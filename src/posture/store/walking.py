@@ -1,7 +1,9 @@
 """The years of all assets, one after the other in this process, or some at a time in several that only read.
 
 A process of its own is worth its start for a large history alone. It is told what to judge under, opens the history for
-reading, and sends back what differs; the one that writes stays the only one. It ends with that one, however that ends.
+reading, and sends back what differs; the one that writes stays the only one. Each hangs on a pipe of its own, whose other
+end nobody else holds: so whichever of the two dies, and however, the other one sees the end of it, and ends too. (What a
+process is started with is short: more than a pipe holds would wait for ever for one that dies before it reads it.)
 """
 
 from __future__ import annotations
@@ -9,27 +11,25 @@ from __future__ import annotations
 import gc
 import os
 import signal
-from collections import deque
+import sqlite3
 from collections.abc import Generator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
-from itertools import islice
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import wait
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from threading import Thread
 
 from posture.checks import catalogue
-from posture.errors import StoreError
+from posture.errors import PostureError, StoreError
 from posture.model import AssetKey
 from posture.store.answers import Texts
 from posture.store.asset_years import AssetYears, Change, Ground, Terms
-from posture.store.database import connect_read
+from posture.store.database import connect_read, store_error
 
 TEXTS_KEPT = 50_000  # texts that stay in memory while a history is walked through
 WORTH_IT = 100_000  # assets times runs from which on other processes are started
-_AT_ONCE = 25  # assets that another process is given at a time
+_AT_ONCE = 20  # assets that another process is given at a time
 _WAITING = 2  # such parts that wait for each process, so that none is idle and few results are held
 _MOST = 4  # processes; each keeps records of its own in memory
 
@@ -49,28 +49,82 @@ def walk_here(ground: Ground, assets: Sequence[Asset]) -> Generator[Changes]:
         yield one, _changes(ground, one)
 
 
-def walk_in_processes(path: Path, terms: Terms, assets: Sequence[Asset], processes: int) -> Generator[Changes]:
-    """As :func:`walk_here`, by the rules of the shipped catalogue, in processes that read the history at a path.
+def walk_in_processes(workers: Sequence[Worker], terms: Terms, assets: Sequence[Asset]) -> Generator[Changes]:
+    """As :func:`walk_here`, by the rules of the shipped catalogue, in processes that :func:`started` gave.
 
     Raises:
-        StoreError: one of them was killed.
+        StoreError: one of them was killed, or cannot read the history.
     """
-    places = iter(range(0, len(assets), _AT_ONCE))
-    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_begin, initargs=(path, terms))
+    parts = [assets[place : place + _AT_ONCE] for place in range(0, len(assets), _AT_ONCE)]
     try:
-        going: deque[tuple[int, Future[list[list[Change]]]]] = deque()
-        for place in islice(places, processes * _WAITING):
-            going.append((place, pool.submit(_walk, assets[place : place + _AT_ONCE])))
-        while going:
-            place, found = going.popleft()
-            changes = found.result()
-            for following in islice(places, 1):
-                going.append((following, pool.submit(_walk, assets[following : following + _AT_ONCE])))
-            yield from zip(assets[place : place + _AT_ONCE], changes, strict=True)
-    except BrokenProcessPool as fault:
-        raise StoreError(f"a process that judges {path} was killed, perhaps for want of memory. Try again.") from fault
+        for one in workers:
+            one.send(terms)
+        for place, part in enumerate(parts[: len(workers) * _WAITING]):
+            workers[place % len(workers)].send(part)
+        for place, part in enumerate(parts):
+            one = workers[place % len(workers)]
+            changes = one.receive()
+            following = place + len(workers) * _WAITING
+            if following < len(parts):
+                one.send(parts[following])
+            yield from zip(part, changes, strict=True)
     finally:
-        pool.shutdown(cancel_futures=True)
+        for one in workers:
+            one.end()
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """Another process that reads the history at a path, seen from this one."""
+
+    process: SpawnProcess
+    pipe: Connection
+    path: Path
+
+    def send(self, what: Terms | Sequence[Asset]) -> None:
+        try:
+            self.pipe.send(what)
+        except OSError as fault:
+            raise self._killed() from fault
+
+    def receive(self) -> list[list[Change]]:
+        try:
+            found: list[list[Change]] | str = self.pipe.recv()
+        except (EOFError, OSError) as fault:
+            raise self._killed() from fault
+        if isinstance(found, str):
+            raise StoreError(found)
+        return found
+
+    def end(self) -> None:
+        self.pipe.close()
+        self.process.kill()  # it only reads
+        self.process.join()
+
+    def _killed(self) -> StoreError:
+        return StoreError(f"a process that judges {self.path} was killed, perhaps for want of memory. Try again.")
+
+
+def started(path: Path, processes: int) -> list[Worker]:
+    """As many processes as wanted, or as the system lets us start: none when its limits are reached."""
+    workers: list[Worker] = []
+    with suppress(OSError):
+        for _ in range(processes):
+            workers.append(_start(path))  # noqa: PERF401 - those that did start are kept
+    return workers
+
+
+def _start(path: Path) -> Worker:
+    context = get_context("spawn")
+    here, there = context.Pipe()
+    with there:
+        process = context.Process(target=_work, args=(path, there), daemon=True)
+        try:
+            process.start()
+        except OSError:
+            here.close()
+            raise
+    return Worker(process, here, path)
 
 
 def _changes(ground: Ground, one: Asset) -> list[Change]:
@@ -82,23 +136,20 @@ def _changes(ground: Ground, one: Asset) -> list[Change]:
 
 # ---- in a process of its own
 
-_GROUND: list[Ground] = []  # of this process, set once at its start
 
-
-def _begin(path: Path, terms: Terms) -> None:
+def _work(path: Path, pipe: Connection) -> None:
+    """Judges assets for as long as somebody sends some."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the one that writes, which then ends this one
-    Thread(target=_end_with_parent, daemon=True).start()
     gc.set_threshold(100_000)  # records of evidence stay by the thousand, and hold nothing that refers to itself
-    connection = connect_read(path)
-    _GROUND[:] = [Ground(connection, Texts(connection), catalogue(), terms)]
-
-
-def _walk(assets: Sequence[Asset]) -> list[list[Change]]:
-    return [_changes(_GROUND[0], one) for one in assets]
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    with suppress(OSError):
-        wait([parent.sentinel] if parent else [])
-    os._exit(1)
+    try:
+        terms = pipe.recv()
+        with closing(connect_read(path)) as connection:
+            ground = Ground(connection, Texts(connection), catalogue(), terms)
+            while True:
+                pipe.send([_changes(ground, one) for one in pipe.recv()])
+    except (EOFError, OSError):
+        return  # the one that writes has ended
+    except PostureError as fault:
+        pipe.send(str(fault))
+    except sqlite3.Error as fault:
+        pipe.send(str(store_error(path, fault)))
