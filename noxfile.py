@@ -18,6 +18,9 @@ nox.options.reuse_venv = "yes"
 LAB = {
     "nginx": "nginx-light",
     "openssl": "openssl",
+    "curl": "curl",
+    "apache2": "apache2",
+    "haproxy": "haproxy",
     "gnutls-serv": "gnutls-bin",
     "nsd": "nsd",
     "unbound": "unbound",
@@ -86,6 +89,14 @@ def faults(session: nox.Session) -> None:
     install(session, "tests")
     install_lab(session)
     session.run("pytest", "tests/faults", *session.posargs, env={"POSTURE_FAULTS": "all"})
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Coverage-guided fuzzing of what reads a server's answer: nox -s fuzz -- -max_total_time=600"""
+    install(session, "tests")
+    session.install("--quiet", "-r", "requirements/fuzz.txt")
+    session.run("python", "-m", "tests.fuzz.flights", *(session.posargs or ["-max_total_time=60"]))
 
 
 @nox.session

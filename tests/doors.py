@@ -108,7 +108,7 @@ class LoopbackDoor:
         """Kept; a door on loopback does not wait."""
         self.pushes.append(address)
 
-    async def connect(self, address: str, port: int, *, timeout: float = 5.0) -> LoopbackStream:
+    async def connect(self, address: str, port: int, *, timeout: float = 5.0, brisk: bool = False) -> LoopbackStream:
         return await self._open(address, port, min(timeout, self.patience))
 
     async def _open(

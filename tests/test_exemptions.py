@@ -236,3 +236,14 @@ def test_it_counts_all_the_same_until_nobody_could_measure_it_for_a_month(stale_
     assert bool(plain.caps)
     assert bool(exempt.caps) is not lifted
     assert (plain.exempted, exempt.exempted) == (0, 1)
+
+
+def test_every_exempted_finding_is_counted_also_one_that_another_says_already() -> None:
+    """An open port that is told by its service costs no points of its own; that it is accepted is told all the same."""
+    rdp = standing(exempted=True)
+    port = replace(rdp, control="svc.baseline", severity=Severity.HIGH)
+    unscored = replace(rdp, control="tls.kex.pq_hybrid", severity=Severity.INFO, outcome=Outcome.WARN)
+    other = replace(rdp, asset=AssetKey("away.gov.example", "host"))  # in no inventory
+
+    card = scorecard([rdp, port, unscored, other], [ScoredAsset(WWW, "finance")], load_policy(), catalogue(), at=T0)
+    assert [one.exempted for one in (*card.ministries, card.state)] == [3, 3]

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from posture.checks import Control
+from posture.checks.baseline import load_baseline
 from posture.corpus import Corpus
 from posture.drift import Key, key_of
 from posture.errors import UsageError
 from posture.judge import Docket, judge
 from posture.model import Finding
 from posture.moves import Move, counts_of, move_row, moves
-from posture.policy import Policy, load_policy
+from posture.policy import Policy
 from posture.store import RunRecord, Store
 from posture.store.dockets import docket_of
 from posture.store.judgements import Judgement, judgements, rules_digest
@@ -72,7 +73,7 @@ def side_of(text: str, store: Store | None) -> Side:
         UsageError: a recorded judgement that does not exist, or is not the only one of its name.
     """
     if text != RECORDED and not text.startswith(RECORDED + ":"):
-        return Side(text, load_policy(text))
+        return Side(text, load_baseline(text))
     if store is None:
         raise UsageError(f"{text!r} is what a history was told, and these are facts without one. Name two policies.")
     if text == RECORDED:

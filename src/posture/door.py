@@ -66,8 +66,8 @@ class Door(Protocol):
 
     resolver: Resolver
 
-    async def connect(self, address: str, port: int, *, timeout: float = 5.0) -> Stream:
-        """A TCP connection to that very address.
+    async def connect(self, address: str, port: int, *, timeout: float = 5.0, brisk: bool = False) -> Stream:
+        """A TCP connection to that very address; ``brisk``: to a server that says little, and at once.
 
         Raises:
             NotThere: CLOSED, the port answered RST.

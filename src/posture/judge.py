@@ -173,7 +173,7 @@ def _about(control: Control, case: Case, bench: _Bench, subject: str, said: Verd
         case,
         bench,
         subject,
-        outcome=tag.outcome,
+        outcome=case.policy.outcome(control.id, tag.name, tag.outcome),
         severity=said.severity or control.severity,
         confidence=said.confidence,
         tag=tag.name,
@@ -240,14 +240,21 @@ def sentence(finding: Finding, shipped: Mapping[str, Control] | None = None) -> 
 
 
 def words_of(finding: Finding, shipped: Mapping[str, Control] | None = None) -> Scanned:
-    """As :func:`sentence`; a control that this release no longer ships has none, and its tag stays."""
+    """As :func:`sentence`, of what any release recorded: where this one has no words for it, its tag stays."""
     controls = catalogue() if shipped is None else shipped
     control = controls.get(finding.control)
     if finding.outcome is not Outcome.UNKNOWN and (
         control is None or (finding.tag not in control.tags and finding.tag != NOTHING_THERE)
     ):
-        return Scanned(f"{finding.tag or finding.outcome} (this release has no words for it).")
-    return sentence(finding, controls)
+        return _wordless(finding)
+    try:
+        return sentence(finding, controls)
+    except KeyError:  # the text names something that the rule did not tell yet
+        return _wordless(finding)
+
+
+def _wordless(finding: Finding) -> Scanned:
+    return Scanned(f"{finding.tag or finding.outcome} (this release has no words for it).")
 
 
 _ABSENT = {

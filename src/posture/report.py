@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
+from posture.checks.mending import NOT_SAID, Mending
 from posture.errors import UsageError
 from posture.inventory.records import Inventory
 from posture.inventory.statement import statement_digest
@@ -50,6 +51,7 @@ class ControlText:
     sources: str = ""
     false_positives: str = ""
     mapping: Mapping[str, str] = field(default_factory=dict)
+    mending: Mending = NOT_SAID
 
     @classmethod
     def of(cls, control: Any) -> ControlText:

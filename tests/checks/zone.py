@@ -9,7 +9,7 @@ from posture.checks import Declared
 from posture.facts import Facts
 from posture.judge import Docket, judge, sentence
 from posture.model import Absent, AbsentCause, Answer, Finding, Observed, Reason, Unobserved
-from posture.policy import load_policy
+from posture.policy import Policy, load_policy
 
 AT = datetime(2026, 11, 23, 21, 0, tzinfo=UTC)
 ZONE = "finance.gov.example"
@@ -25,10 +25,12 @@ def asset_level(*facts: Facts) -> dict[tuple[str, str], Facts | Answer]:
     return {(one.TYPE, ""): one for one in facts}
 
 
-def findings(control: str, answers: Answers, mail: Mail = None, *, lab: bool = False) -> tuple[Finding, ...]:
+def findings(
+    control: str, answers: Answers, mail: Mail = None, *, lab: bool = False, policy: Policy | None = None
+) -> tuple[Finding, ...]:
     recorded = {key: Observed(seen, AT) if isinstance(seen, Facts) else seen for key, seen in answers.items()}
     docket = Docket("finance", Declared(ZONE, "zone", mail=mail), recorded)
-    judged = judge(docket, load_policy(), AT, controls=[control], lab=lab)
+    judged = judge(docket, policy or load_policy(), AT, controls=[control], lab=lab)
     for finding in judged:
         sentence(finding)  # every tag has all arguments that its text names
     return judged

@@ -183,7 +183,7 @@ def test_a_dispute_stands_on_the_pages(copy: Scanned, tmp_path: Path) -> None:
     assert row["outcome"] == "fail"
     copy.ask("scorecard", "--out", tmp_path / "site", "--ministry", "finance", "--single-file")
     page = (tmp_path / "site" / "scorecard.html").read_text()
-    assert "disputed: D-1 open (J): &lt;b&gt;no&lt;/b&gt;" in page
+    assert "<strong>Disputed:</strong> D-1 open (J): &lt;b&gt;no&lt;/b&gt;" in page
     copy.ask("scorecard", "--out", tmp_path / "site", "--format", "md")
     assert "disputed: D" in (tmp_path / "site" / "scorecard.md").read_text().replace("\\", "")
 

@@ -408,3 +408,13 @@ def test_times_are_those_of_the_state(scanned: Scanned) -> None:
 
     assert first.tzinfo == UTC or first.utcoffset() == timedelta(0)
     assert f"{first.astimezone(zone):%Y-%m-%d %H:%M:%S}" in document["contacts"][0]["local"]
+
+
+def test_a_broken_trail_is_named_in_json_and_1(kept: Scanned) -> None:
+    path = trail_of(kept)
+    path.write_bytes(path.read_bytes().replace(b'"seq":42,', b'"seq":43,', 1))
+    said = posture("verify", "--audit", path, "--format", "json")
+
+    assert said.code == 1
+    assert (said.document["holds"], said.document["runs"]) == (False, None)
+    assert said.document["faults"][0].startswith("record 42 (line 42) does not follow")

@@ -152,6 +152,19 @@ def refused(said: Said) -> str:
     return said.err
 
 
+def test_what_is_open_of_a_control_on_an_asset_and_how_to_see_it(past: Scanned) -> None:
+    said = past.ask("explain", "tls.protocol.legacy", "--asset", "tax.finance.gov.example")
+    first, line, shows = said.out.splitlines()[:3]
+    assert "fail: The server accepts TLS 1.0" in first
+    assert line.startswith("  openssl s_client -connect 127.0.")
+    assert " -servername tax.finance.gov.example -tls1 " in line
+    assert shows == "  It shows: New, TLSv1"
+    nothing = past.ask("explain", "tls.protocol.legacy", "--asset", "portal.finance.gov.example")
+    assert nothing.out == "Nothing is open of tls.protocol.legacy on portal.finance.gov.example.\n"
+    assert "Choose from" in refused(past.ask("explain", "tls.protocol.legacy", "--asset", "nosuch"))
+    assert "about a control" in refused(past.ask("explain", "score", "--asset", "tax.finance.gov.example"))
+
+
 def test_what_explain_does_not_explain(past: Scanned) -> None:
     assert "Choose from: finance, health" in refused(past.ask("explain", "score", "--ministry", "nosuch"))
     assert "no format" in refused(past.ask("explain", "score", "--format", "nosuch"))

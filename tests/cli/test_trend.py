@@ -9,9 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from posture.checks import Declared, catalogue
+from posture.facts import DmarcFacts
+from posture.facts.dns import DmarcStep
+from posture.model import Observed
+from posture.policy import load_policy
+from posture.store import AssetEntry
 from tests.cli.conftest import Scanned
 from tests.cli.line import posture
-from tests.store import HTTPS, SITE, World, silence, tls
+from tests.store import HTTPS, SITE, T0, World, silence, tls
+
+DEAD = "127.0.20.99:9"  # a resolver that is none
+NAMES = {"finance": "Ministry of Finance", "health": "Ministry of Health"}
 
 
 def test_every_score_and_what_moved_it(scanned: Scanned) -> None:
@@ -101,3 +110,58 @@ def test_a_number_of_runs_that_is_none_is_2(value: str, tmp_path: Path) -> None:
 
     assert said.code == 2
     assert "silent_runs" in said.err
+
+
+# ---- the alarm about a silent control, where people look
+
+
+@pytest.fixture
+def dumb(tmp_path: Path) -> Path:
+    """A history of real controls: two ministries' zones were seen once, and for three runs nobody answered about DMARC."""
+    world = World(tmp_path / "posture.db", load_policy(), catalogue())
+    zones = [
+        AssetEntry(code, Declared(f"{code}.gov.example", "zone", mail=("sends",))) for code in ("finance", "health")
+    ]
+    facts = Observed(DmarcFacts((DmarcStep("_dmarc.gov.example", ("v=DMARC1; p=reject",)),)), T0)
+    for answer in (facts, silence(), silence(), silence()):
+        world.scan({(zone.key, "dmarc", ""): answer for zone in zones}, zones, ministries=NAMES)
+    return world.path
+
+
+ALARM = "control mail.dmarc.present went silent: for 3 runs, since 2026-11-02, nobody answered it on any of 2 assets."
+
+
+def test_doctor_raises_the_alarm(dumb: Path) -> None:
+    said = posture("doctor", "--db", dumb, "--resolver", DEAD)
+
+    assert f"degraded  silent control  {ALARM}" in said.out
+
+
+def test_doctor_examines_the_rest_beside_a_damaged_history(dumb: Path) -> None:
+    dumb.write_bytes(b"no database any more")
+    said = posture("doctor", "--db", dumb, "--resolver", DEAD)
+
+    assert said.code == 5
+    assert "ok        posture " in said.out
+    assert re.search(r"^broken    history         .*posture\.db", said.out, re.MULTILINE)
+
+
+def test_the_page_of_the_state_raises_the_alarm_and_no_ministrys_does(dumb: Path, tmp_path: Path) -> None:
+    assert posture("scorecard", "--db", dumb, "--out", tmp_path / "site").code == 0
+    pages = {path.name: path.read_text("utf-8") for path in (tmp_path / "site").glob("*.html")}
+    assert [name for name, text in pages.items() if "went silent" in text] == ["index.html"]
+    assert ALARM in pages["index.html"]
+
+    for name, chosen in (("one", ["finance"]), ("both", ["finance", "health"])):
+        words = [word for code in chosen for word in ("--ministry", code)]
+        assert posture("scorecard", "--db", dumb, "--out", tmp_path / name, *words).code == 0
+        assert not [path for path in (tmp_path / name).iterdir() if "went silent" in path.read_text("utf-8")]
+
+
+def test_no_alarm_while_anybody_answers(dumb: Path, tmp_path: Path) -> None:
+    config = tmp_path / "posture.toml"
+    config.write_text(f'db = "{dumb}"\nsilent_runs = 4\n', "utf-8")
+    assert posture("scorecard", "--config", config, "--out", tmp_path / "site").code == 0
+
+    assert "silent control" not in posture("doctor", "--config", config, "--resolver", DEAD).out
+    assert "went silent" not in (tmp_path / "site" / "index.html").read_text("utf-8")

@@ -15,6 +15,7 @@ from posture.ledger.log import checkpoints
 from posture.schemas import schema
 from tests.cli.conftest import Scanned
 from tests.cli.line import posture
+from tests.cli.test_terminal import Terminal
 from tests.ledger.town import Parcel, tampered, town
 from tests.store import World
 
@@ -246,3 +247,68 @@ def test_the_checkpoint_stands_in_the_scorecard(scanned: Scanned, tmp_path: Path
         ]
         assert texts
         assert all(wanted.replace("+", "&#43;") in text or wanted in text for text in texts)
+
+
+def test_at_a_terminal_runs_are_counted_and_the_line_goes_away(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = Terminal()
+    monkeypatch.setattr("sys.stderr", watched)
+    assert posture("verify", "--db", "town.db").code == 0
+    line = watched.getvalue()
+    assert "\r\x1b[Kchecking: 1 of 5 runs" in line
+    assert line.endswith("\r\x1b[K")
+
+    watched.seek(0)
+    watched.truncate()
+    assert posture("verify", "--db", "town.db", "-q").code == 0
+    assert watched.getvalue() == ""
+
+
+# ---- as JSON
+
+
+def test_each_kind_of_evidence_says_as_json_that_it_holds(scanned: Scanned, tmp_path: Path) -> None:
+    fingerprint = re.findall(r"SHA256:\S+", scanned.ask("keys", "show").out)[0]
+    made = scanned.ask("export", "--ministry", "finance", "--proof", "--out", tmp_path / "e.zip")
+    assert made.code == 0, made.err
+    ways = {
+        "history": scanned.ask("verify", "--db", "--format", "json"),
+        "export": posture("verify", tmp_path / "e.zip", "--format", "json", "--key", fingerprint),
+        "audit": posture("verify", "--audit", f"{scanned.db}.audit.jsonl", "--format", "json"),
+    }
+
+    for what, said in ways.items():
+        found = said.document
+        assert (said.code, said.err, found["what"], found["holds"], found["faults"]) == (0, "", what, True, [])
+        assert found["signed_by"] == [fingerprint]
+        assert found["signer"] == (fingerprint if what == "export" else None)
+        assert found["runs"] == 3
+        assert found["records"] > 3
+        assert (found["ledger"] is None) is (what == "audit")
+    assert ways["history"].document["ledger"] == ways["export"].document["ledger"]
+
+
+def test_what_fails_is_named_in_json_and_1(world: World, tmp_path: Path) -> None:
+    records = Parcel(world).files()[0]
+    path = parcel_of(world, tmp_path / "x.zip", records_jsonl=records.replace(b'"outcome":"fail"', b'"outcome":"pass"'))
+    tampered(world, "UPDATE finding SET outcome = 0 WHERE outcome = 2")
+
+    for words, named in (("--db", "ministry finance: record"), (path, "is not what was signed")):
+        said = posture("verify", words, "--format", "json", "--db", "town.db") if words == "--db" else None
+        said = said or posture("verify", words, "--format", "json")
+        assert said.code == 1
+        assert said.document["holds"] is False
+        assert any(named in fault for fault in said.document["faults"])
+
+
+def test_a_history_without_a_ledger_holds_and_is_signed_by_nobody(world: World) -> None:
+    tampered(world, "DELETE FROM leaf", "DELETE FROM checkpoint", "DELETE FROM log_entry")
+    found = posture("verify", "--db", "town.db", "--format", "json").document
+
+    assert (found["holds"], found["signed_by"], found["ledger"], found["checkpoints"]) == (True, [], None, 0)
+
+
+def test_there_is_no_other_format(world: World) -> None:
+    said = posture("verify", "--db", "town.db", "--format", "csv")
+
+    assert (said.code, said.out) == (2, "")
+    assert "Choose table or json." in said.err

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from posture.export.findings import FIELDS, finding_rows
+from posture.reporters.cells import terminal
 from tests.export.country import ENTRIES, NAMES, OTHER, country, day, span
-from tests.store import HTTPS, SITE, World, site, tls
+from tests.store import CONTROLS, HTTPS, SITE, World, site, tls
 
 
 def rows(world: World, *ministries: str, **chosen: str) -> list[dict[str, Any]]:
@@ -84,3 +86,16 @@ def test_a_partial_look_confirms_only_what_it_asked(tmp_path: Path) -> None:
 
     assert told(rows(world)) == [("pass", "01", "01", "", None)]
     assert told(rows(world), asset=OTHER.name) == [("pass", "01", "02", "", None)]
+
+
+def test_what_an_older_release_told_in_other_words_is_exported_by_its_tag(tmp_path: Path) -> None:
+    """Its rule did not tell yet what this release's text names."""
+    world = country(tmp_path)
+    control = CONTROLS["t.cert"]
+    tags = {name: replace(tag, text="{name}, {chain}.") for name, tag in control.tags.items()}
+    world.controls = {**CONTROLS, "t.cert": replace(control, tags=tags)}
+
+    assert {terminal(row["message"]) for row in rows(world) if row["control"] == "t.cert"} == {
+        "GOOD (this release has no words for it).",
+        "BAD (this release has no words for it).",
+    }

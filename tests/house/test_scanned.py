@@ -15,7 +15,7 @@ HOME, ENCODERS = SOURCE / "scanned.py", SOURCE / "reporters" / "cells.py"
 # The parts of cells.py that give out bare text; each is an encoder, or spells what it gives out itself.
 GIVES_TEXT = {
     "_text", "terminal", "html", "csv_cell", "markdown", "json_default", "slug", "asset_slug", "file_name",
-    "address_in", "_short_hash",
+    "address_in", "_short_hash", "shell_words",
 }  # fmt: skip
 # What an attribute may be made of: ids and hashes of ours, numbers, words of the model.
 TARGETS = re.compile(

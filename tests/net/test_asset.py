@@ -68,3 +68,33 @@ def test_a_port_that_lets_us_in_and_says_nothing_costs_one_time_out_unless_it_ev
     assert not address.dead_for_connect(443)
     address.ended(25, received=0, timed_out=False)
     assert not address.dead_for_connect(25)
+
+
+def test_a_port_that_drips_costs_one_time_out_unless_it_ever_came_to_an_end() -> None:
+    address = Liveness(answered=True)
+    address.ended(25, received=7, timed_out=True)
+    assert not address.dead_for_connect(25)
+    address.ended(443, received=7, timed_out=True, brisk=True)
+    assert address.dead_for_connect(443)
+    assert not address.dead_for_connect(80)
+    address.ended(443, received=700, timed_out=False)
+    assert not address.dead_for_connect(443)
+
+
+def test_where_nobody_has_been_yet_one_goes_first() -> None:
+    async def scenario() -> None:
+        address, going = Liveness(), 0
+
+        async def goes(port: int) -> int:
+            nonlocal going
+            async with address.first_contact(port):
+                going += 1
+                most = going
+                await asyncio.sleep(1)
+                going -= 1
+            return most
+
+        assert tuple(await asyncio.gather(goes(443), goes(443), goes(80))) == (1, 1, 2)
+        assert tuple(await asyncio.gather(goes(443), goes(443), goes(443))) == (1, 2, 3)
+
+    warped(scenario())

@@ -35,6 +35,7 @@ onload = () => {{
     const page = frame.contentDocument, root = page.documentElement;
     report[frame.name] = {{
       overflow: root.scrollWidth - root.clientWidth,
+      cut: Math.max(0, ...[...page.querySelectorAll(".scroll")].map(e => e.scrollWidth - e.clientWidth)),
       styled: getComputedStyle(page.querySelector(".tlp")).backgroundColor,
       focusable: page.querySelectorAll("a[href], summary, [tabindex='0']").length,
       small: [...page.querySelectorAll("p, td, dd, li")].filter(e => parseFloat(getComputedStyle(e).fontSize) < 12).length,
@@ -143,6 +144,7 @@ def test_pages_fit_their_width_are_styled_and_ask_for_nothing(site: Path, width:
     assert sorted(report) == sorted(names)
     for name, page in report.items():
         assert page["overflow"] == 0, name
+        assert page["cut"] == 0, name  # no column of a table is out of sight
         assert page["styled"] == "rgb(0, 0, 0)", name  # the policy let our own style in
         assert page["small"] == 0, name
         assert isinstance(page["focusable"], int)

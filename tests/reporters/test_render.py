@@ -145,3 +145,17 @@ def test_every_document_with_rows_has_every_format(format: str) -> None:  # noqa
         ({"schema": "posture-runs/1", "runs": [sample.RUN]}, "R-20261123"),
     ):
         assert word in text(document, format)
+
+
+def test_table_of_drift_begins_with_what_changed() -> None:
+    same = [
+        sample.event("persisting", sample.CLINIC, "web.header.basic", "warn", "warn"),
+        sample.event("persisting", sample.MAIL, "dns.dnssec.signed", "fail", "fail"),
+    ]
+    document = sample.drift()
+    document["events"] = [same[0], *document["events"], same[1]]
+    rows = text(document, "table", width=200).splitlines()[2:]
+    kinds = [line.split()[0] for line in rows if line[:1].strip()]
+
+    assert kinds == ["new", "regressed", "fixed", "fixed", "unknown", "persisting", "persisting"]
+    assert json.loads(text(document, "json"))["events"][0]["kind"] == "persisting"  # by asset, as ever

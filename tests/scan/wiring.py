@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import dns.message
+import dns.query
 import dns.rcode
 
 from posture import history
@@ -28,6 +29,7 @@ from tests.net.dnsd import answer, nodata, nxdomain
 TARPIT = "hospital.health.gov.example"
 ALL_BUT_TARPIT = tuple(entry.name for entry in ENTRIES if entry.name != TARPIT)
 PORTAL, PHARMACY, RECORDS = "portal.finance.gov.example", "pharmacy.health.gov.example", "records.health.gov.example"
+FORWARD_SECONDS = 10.0
 
 Question = tuple[AssetKey, str, str]
 
@@ -82,6 +84,18 @@ def runs_of(terms: Terms) -> list[Row]:
     with Store.open(terms.config.db, write=False) as store:
         rows: list[Row] = history.runs(store)["runs"]
         return rows
+
+
+@dataclass
+class Forwarder:
+    """The range's own resolver, at one remove: so that a script can answer some questions in its place."""
+
+    address: str
+    port: int
+    mended: bool = False  # for the script's use
+
+    def __call__(self, query: dns.message.Message, _tcp: bool) -> dns.message.Message:
+        return dns.query.tcp(query, self.address, FORWARD_SECONDS, self.port)
 
 
 def only_the_root(query: dns.message.Message, _tcp: bool) -> dns.message.Message:

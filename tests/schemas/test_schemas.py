@@ -142,6 +142,12 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
              "reference": "T", "findings": 1}
         ],
     },
+    "verify": {
+        "schema": "posture-verify/1", "what": "history", "path": "posture.db", "holds": False, "signer": None,
+        "signed_by": ["SHA256:" + "A" * 43], "runs": 2, "records": 30, "checkpoints": 2,
+        "ledger": {"origin": "posture.example/lc", "size": 2, "root": "AAAA"}, "faults": ["entry 1 was changed"],
+        "details": [{"subject": "runs", "text": "2, every one in the ledger"}],
+    },
     "disputes": {
         "schema": "posture-disputes/1",
         "disputes": [

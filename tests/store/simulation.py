@@ -41,7 +41,7 @@ class Plan:
     hosts: int = 1000
     controls: int = 10
     runs: int = 110
-    change_rate: float = 0.0095  # of spots that truly change in a run
+    change_rate: float = 0.0102  # of spots that truly change in a run
     old_share: float = 0.04  # of spots that only the stricter policy dislikes
     flaky_share: float = 0.30
     silence_rate: float = 0.10  # of flaky hosts

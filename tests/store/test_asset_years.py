@@ -112,6 +112,18 @@ POLICIES = {
         web_securitytxt_expires_warn_below_days=[("2020-01-01", 0), ("2026-12-01", 40)],
         tls_cert_ec_bits_warn_below=[("2020-01-01", 384)],
     ),
+    "verdicts are graded otherwise": parse_policy(
+        json.dumps(
+            {
+                **json.loads(dated().body),
+                "verdicts": {
+                    "tls.cert.expiry": {"CERT_EXPIRES_SOON": "fail"},
+                    "tls.hsts.policy": {"HSTS_ABSENT": "warn"},
+                },
+            },
+            sort_keys=True,
+        )
+    ),
 }
 
 

@@ -421,3 +421,30 @@ def test_a_silent_assets_old_age_is_not_the_new_policys_doing(tmp_path: Path) ->
     world.policy = policy(strict=1)
     closed = world.scan({(SITE, "tls", HTTPS): silence(), (THERE, "tls", HTTPS): tls("b")})
     assert [one for one in closed.events if one.kind == "policy_changed"] == []
+
+
+def lasting(world: World, table: str, probe: str = "smtp") -> list[str]:
+    """The subjects of the open intervals of a probe."""
+    with world.open(write=False) as store:
+        subject = "subject" if table == "miss" else "(SELECT value FROM text_value WHERE id = subject_id)"
+        query = f"SELECT {subject} FROM {table} WHERE probe = ? AND to_run IS NULL"
+        return [subject for (subject,) in store.connection.execute(query, (probe,))]
+
+
+@pytest.mark.parametrize(("whole", "table"), [(silence(), "miss"), (absent(AbsentCause.NODATA), "facts")])
+def test_an_answer_about_the_whole_ends_when_its_parts_are_known(whole: Answer, table: str, world: World) -> None:
+    """No exchanger could be listed, or there was none; now there is one, whether it answers or not."""
+    world.scan({(SITE, "smtp", ""): whole})
+    assert lasting(world, table) == [""]
+
+    world.scan({(SITE, "smtp", MX): silence()}, selectors={"controls": ["mail.starttls"]})
+    assert (lasting(world, "miss"), lasting(world, "facts")) == ([MX], [])
+
+    world.scan({(SITE, "smtp", ""): whole})
+    assert "" in lasting(world, table)  # and the other way round
+
+
+def test_an_answer_about_the_whole_outlives_a_run_that_did_not_ask(world: World) -> None:
+    world.scan({(SITE, "smtp", ""): silence(), **cert(tls("good"))})
+    world.scan(cert(tls("good")))
+    assert lasting(world, "miss") == [""]

@@ -33,6 +33,7 @@ from posture.audit.records import (
     written,
 )
 from posture.audit.verify import Survey, survey
+from posture.disk import sync_folder
 from posture.errors import AuditError, PostureError
 from posture.keys import OperatorKey
 from posture.net.decisions import Closing, Decision
@@ -290,20 +291,11 @@ def _opened(path: Path) -> tuple[int, bool]:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if is_new:
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
     except BaseException:
         os.close(file)
         raise
     return file, is_new
-
-
-def _sync_folder(folder: Path) -> None:
-    """So that a new file's name outlives a power cut."""
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 def _surveyed(path: Path, key: OperatorKey, remembered: Head | None) -> Survey:

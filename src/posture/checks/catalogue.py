@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module, resources
 from typing import Any
 
+from posture.checks.mending import NOT_SAID, Mending, mending_of
 from posture.checks.rule import Rule
 from posture.model import Kind, Outcome, ProbeClass, Severity
 
@@ -54,6 +55,7 @@ class Control:
     mapping: Mapping[str, str]
     tags: Mapping[str, Tag]
     rule: Rule
+    mending: Mending = NOT_SAID
 
 
 def _plain(value: Any) -> Any:
@@ -74,10 +76,12 @@ def catalogue() -> Mapping[str, Control]:
         package = import_module(f"posture.checks.{family}")
         rules = {rule.control: rule for rule in package.RULES}
         text = resources.files(f"posture.checks.{family}").joinpath("controls.toml").read_text("utf-8")
+        mending = dict(mending_of(family))
         for entry in tomllib.loads(text)["control"]:
-            controls[entry["id"]] = _control(family, entry, rules.pop(entry["id"], None))
-        if rules:
-            raise ValueError(f"rules without an entry in {family}/controls.toml: {sorted(rules)}")
+            made = _control(family, entry, rules.pop(entry["id"], None))
+            controls[made.id] = replace(made, mending=mending.pop(made.id, NOT_SAID))
+        if rules or mending:
+            raise ValueError(f"without an entry in {family}/controls.toml: {sorted({*rules, *mending})}")
     return controls
 
 

@@ -8,8 +8,16 @@ from pathlib import Path
 from textwrap import wrap
 
 from posture.checks.catalogue import FAMILIES, Control, Tag, catalogue
+from posture.checks.mending import line_of
 from posture.model import Outcome
 
+# A place for documentation (RFC 5737), and what a finding may name.
+EXAMPLE_PLACE = "192.0.2.7:443/tcp"
+EXAMPLE_ARGS = {
+    "protocols": ["TLS 1.0"],
+    "suites": ["TLS_RSA_WITH_AES_128_CBC_SHA"],
+    "curves": ["secp224r1"],
+}
 TARGET = Path("src/posture/checks/CATALOGUE.md")
 NAMES = {
     "tls": "TLS",
@@ -85,7 +93,20 @@ def explain(control: Control) -> str:
     lines += ["", "What it can say:"]
     for tag in _tags(control):
         lines += wrap(tag.text, 88, initial_indent=f"  {tag.outcome:<15}", subsequent_indent=" " * 17)
+    lines += _mending(control)
     return "\n".join(lines) + "\n"
+
+
+def _mending(control: Control) -> list[str]:
+    """The line that shows the fault, for a made-up place, and the settings that mend it. Not wrapped: they are copied."""
+    shown = line_of(control.mending, "www.gov.example", EXAMPLE_PLACE, EXAMPLE_ARGS)
+    lines = ["", "How to see it:", *(f"  {line}" for line in shown.splitlines())] if shown else []
+    if settings := control.mending.settings_for(web=True, mail=True):
+        lines += ["", "Settings:"]
+        for server, text in settings.items():
+            first, *more = text.splitlines()
+            lines += [f"  {server:<18}{first}", *(f"{'':<20}{line}" for line in more)]
+    return lines
 
 
 def _tags(control: Control) -> list[Tag]:

@@ -16,10 +16,10 @@ from posture.audit.search import Address, Asked, search
 from posture.audit.trail import trail_path
 from posture.audit.verify import Survey, survey
 from posture.cli.result import Result
+from posture.cli.verified import COMPARE, Verification
 from posture.cli.wiring import config_of, now
 from posture.errors import PostureError, UsageError
 from posture.keys import expected_signer
-from posture.reporters.cells import terminal
 
 if TYPE_CHECKING:
     from posture.cli.app import Settings
@@ -117,21 +117,28 @@ def _address(text: str) -> Address:
 # ---- is it whole
 
 
-def verify_audit(path: Path, key: str | None) -> Result:
-    """``posture verify --audit``: exit 1 when something does not hold."""
+def verify_audit(path: Path, key: str | None) -> Verification:
+    """``posture verify --audit``. Raises UsageError: there is no such trail."""
     signer = expected_signer(key).fingerprint if key else None
     database = path.name.removesuffix(SUFFIX)
     remembered, doubt = _remembered(path.with_name(database)) if database not in ("", path.name) else (None, "")
-    name = terminal(str(path))
     with _open(path) as stream:
         try:
             found = survey(stream, remembered=remembered, signer=signer)
         except Broken as fault:
-            return Result(text=f"{name}: {fault}.\nIt does not verify. Keep it as it is.\n", exit_code=1)
-    lines = [f"{name}: {_verdict(found, signer)}.", *_facts(found, remembered, doubt)]
-    if found.key and not signer:
-        lines.append("Compare the fingerprint with the operator's ('posture keys show' there), or give it here: --key.")
-    return Result(text="\n".join(lines) + "\n")
+            return Verification("audit", path, signer, faults=[str(fault)])
+    return Verification(
+        what="audit",
+        path=path,
+        signer=signer,
+        verdict=_verdict(found, signer),
+        keys=[*found.former, *([found.key] if found.key else [])],
+        runs=len(set(found.runs)),
+        records=found.records,
+        checkpoints=found.checkpoints,
+        details=_details(found, remembered, doubt),
+        advice=COMPARE if found.key and not signer else "",
+    )
 
 
 def _remembered(db: Path) -> tuple[Head | None, str]:
@@ -148,32 +155,32 @@ def _verdict(found: Survey, signer: str | None) -> str:
     return "consistent; signer not checked" if found.key else "consistent; nothing is signed yet"
 
 
-def _facts(found: Survey, remembered: Head | None, doubt: str) -> list[str]:
-    facts = [("records", f"{found.records}{_numbers(found)}: {found.allowed} allowed, {found.refused} refused")]
-    facts.append(("runs", f"{len(set(found.runs))}{_named(found.runs)}"))
-    facts.append(("first", found.first_at or "-"))
-    facts.append(("last", found.last_at or "-"))
-    facts.append(("checkpoints", f"{found.checkpoints}{_unsigned(found)}"))
+def _details(found: Survey, remembered: Head | None, doubt: str) -> list[tuple[str, str]]:
+    details = [("records", f"{found.records}{_numbers(found)}: {found.allowed} allowed, {found.refused} refused")]
+    details.append(("runs", f"{len(set(found.runs))}{_named(found.runs)}"))
+    details.append(("first", found.first_at or "-"))
+    details.append(("last", found.last_at or "-"))
+    details.append(("checkpoints", f"{found.checkpoints}{_unsigned(found)}"))
     if found.key:
-        facts.append(("signed by", found.key.fingerprint))
-    facts += [("before", f"{key.fingerprint}, which handed over to it") for key in found.former]
+        details.append(("signed by", found.key.fingerprint))
+    details += [("before", f"{key.fingerprint}, which handed over to it") for key in found.former]
     if found.before.seq:
-        facts.append(("follows", f"record {found.before.seq} of an older trail, {found.before.hash}"))
+        details.append(("follows", f"record {found.before.seq} of an older trail, {found.before.hash}"))
     if remembered:
-        facts.append(("database", f"remembers record {remembered.seq}, and it is here"))
+        details.append(("database", f"remembers record {remembered.seq}, and it is here"))
     if doubt:
-        facts.append(("database", doubt))
+        details.append(("database", doubt))
     if found.open:
-        facts.append(
+        details.append(
             ("cut off", f"{found.open} allowed decisions have no closing record: a crash, or a scan under way")
         )
     if found.tears:
-        facts.append(("torn", f"{found.tears} unfinished lines of crashes, each named by a record"))
+        details.append(("torn", f"{found.tears} unfinished lines of crashes, each named by a record"))
     if found.loose:
-        facts.append(
+        details.append(
             ("torn end", f"the last {len(found.loose)} bytes are an unfinished line; the next scan records that")
         )
-    return [f"  {name:<12} {terminal(text)}" for name, text in facts]
+    return details
 
 
 def _numbers(found: Survey) -> str:

@@ -54,17 +54,27 @@ def explain(
     ministry: Annotated[
         str | None, typer.Option("--ministry", metavar="CODE", help="Whose score; without, the State's.")
     ] = None,
-    run: Annotated[str | None, typer.Option("--run", metavar="R", help="The score as this run saw it.")] = None,
-    at: Annotated[str | None, typer.Option("--at", metavar="D", help="The score as it was known then.")] = None,
+    asset: Annotated[
+        str | None,
+        typer.Option("--asset", metavar="NAME", help="What is open of the control there, and how to see it."),
+    ] = None,
+    run: Annotated[str | None, typer.Option("--run", metavar="R", help="As this run saw it.")] = None,
+    at: Annotated[str | None, typer.Option("--at", metavar="D", help="As it was known then.")] = None,
     vantage: Annotated[str | None, typer.Option("--vantage", metavar="NAME", help="From where we look.")] = None,
     output: Annotated[str, typer.Option("--format", metavar="table|json|csv", help="Of a score's lines.")] = "table",
 ) -> Result:
-    """One control in full: what is looked at, what passes, why it matters, how to mend it.
+    """One control in full: what is looked at, what passes, why it matters, how to see it and how to mend it.
+
+    With --asset what is open of it there, and the line that shows it from any machine.
 
     Or a score: every addend and every cap on a line of its own, that add up to the number shown.
     """
     if control == "score":
         from posture.cli.reading import explain_score
+        from posture.errors import UsageError
+
+        if asset is not None:
+            raise UsageError("--asset is about a control. Write: posture explain ID --asset NAME.")
 
         return explain_score(settings_of(ctx), ministry, run, at, vantage, output)
     from difflib import get_close_matches
@@ -73,7 +83,8 @@ def explain(
     from posture.checks.document import explain as text_of
     from posture.errors import UsageError
 
-    if given := [name for name in ("ministry", "run", "at", "vantage") if ctx.params[name] is not None]:
+    scored = ("ministry",) if asset is not None else ("ministry", "run", "at", "vantage")
+    if given := [name for name in scored if ctx.params[name] is not None]:
         raise UsageError(f"--{given[0]} is about a score. Write: posture explain score --{given[0]} ...")
     if output != "table":
         raise UsageError("a control is explained in words. Leave --format out, or: posture controls --format json.")
@@ -82,4 +93,8 @@ def explain(
         near = get_close_matches(control, known, n=3, cutoff=0.4)
         hint = f"Did you mean {', '.join(near)}?" if near else "'posture controls' lists them."
         raise UsageError(f"no control {control!r}. {hint}")
+    if asset is not None:
+        from posture.cli.reading import see_on
+
+        return see_on(settings_of(ctx), known[control], asset, run, at, vantage)
     return Result(text=text_of(known[control]))

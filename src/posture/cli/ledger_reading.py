@@ -9,10 +9,12 @@ import zlib
 from collections.abc import Sequence
 from lzma import LZMAError
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from posture.cli.audit_reading import SUFFIX
-from posture.cli.result import Result
+from posture.audit import trail_path
+from posture.audit.ledger import Reached, ledger_reached
+from posture.cli.progress import Counting
+from posture.cli.verified import COMPARE, Verification
 from posture.cli.wiring import config_of
 from posture.errors import UsageError
 from posture.keys import expected_signer
@@ -20,7 +22,6 @@ from posture.ledger.check import Checked, blobs_changed, check_database
 from posture.ledger.export import Verified, verify_export
 from posture.ledger.note import Note, NoteError, open_note
 from posture.ledger.remainder import judgements_changed
-from posture.reporters.cells import terminal
 
 if TYPE_CHECKING:
     from posture.cli.app import Settings
@@ -31,13 +32,16 @@ MOST_UNPACKED = 200  # bytes from one; what posture writes packs 3 to 30 to one
 ROOM = 1 << 20  # bytes that may unpack from however little
 LONGEST_NOTE = 1 << 20
 NAMED = 3
+COMPARE_ELSEWHERE = (
+    "Compare the fingerprint with the operator's, from elsewhere than this machine, or give it here: --key."
+)
 
 
 # ---- the history
 
 
-def verify_history(settings: Settings, key: str | None, checkpoint: Path | None) -> Result:
-    """``posture verify --db``: exit 1 when something does not hold.
+def verify_history(settings: Settings, key: str | None, checkpoint: Path | None) -> Verification:
+    """``posture verify --db``.
 
     Raises:
         UsageError: there is no such database, or the kept checkpoint is none.
@@ -47,31 +51,36 @@ def verify_history(settings: Settings, key: str | None, checkpoint: Path | None)
     signer = expected_signer(key).fingerprint if key else None
     kept = _kept(checkpoint) if checkpoint else None
     path = config_of(settings).db
-    reached = _reached(path.with_name(path.name + SUFFIX))
-    with Store.open(path, write=False) as store:
-        found = check_database(store, signer=signer, kept=kept, reached=reached, heard=_progress(quiet=settings.quiet))
+    reached = ledger_reached(trail_path(path))
+    counting = Counting(sys.stderr, "checking", of="runs", quiet=settings.quiet)
+    with Store.open(path, write=False) as store, counting as progress:
+        found = check_database(store, signer=signer, kept=kept, reached=reached, heard=progress.at)
         for sha256 in blobs_changed(store.connection):
             found.add(f"facts sha256:{sha256} are not the bytes of that name: they were changed")
         for what in judgements_changed(store):
             found.add(f"{what} are not the text of that digest: they were changed")
-    name = terminal(str(path))
-    if found.faults:
-        return _failed(name, found.faults)
-    if not found.entries:
-        told = (
-            f"{len(found.unsigned)} runs wait for the next scan, which enters them" if found.unsigned else "no run yet"
-        )
-        return Result(text=f"{name}: nothing is signed yet: {told}.\n")
-    lines = [f"{name}: {_verdict(signer)}.", *_facts(found, kept, reached)]
-    if not signer:
-        lines.append(
-            "Compare the fingerprint with the operator's, from elsewhere than this machine, or give it here: --key."
-        )
-    return Result(text="\n".join(lines) + "\n")
+    return Verification(
+        what="history",
+        path=path,
+        signer=signer,
+        verdict=_verdict(signer) if found.entries else f"nothing is signed yet: {_waiting(found)}",
+        keys=found.keys,
+        faults=found.faults,
+        runs=found.runs,
+        records=found.records,
+        checkpoints=found.checkpoints,
+        ledger=_ledger(found.origin, found.entries, found.root) if found.entries else None,
+        details=_details(found, kept, reached) if found.entries else (),
+        advice="" if signer or not found.entries else COMPARE_ELSEWHERE,
+    )
 
 
-def _facts(found: Checked, kept: Note | None, reached: tuple[int, str] | None) -> list[str]:
-    facts = [
+def _waiting(found: Checked) -> str:
+    return f"{len(found.unsigned)} runs wait for the next scan, which enters them" if found.unsigned else "no run yet"
+
+
+def _details(found: Checked, kept: Note | None, reached: Reached | None) -> list[tuple[str, str]]:
+    details = [
         ("runs", f"{found.runs}, every one in the ledger"),
         ("records", f"{found.records}, each as it was signed"),
         ("checkpoints", f"{found.checkpoints}, the last signs {found.entries} entries"),
@@ -80,27 +89,9 @@ def _facts(found: Checked, kept: Note | None, reached: tuple[int, str] | None) -
         *(("signed by", key.fingerprint) for key in found.keys),
     ]
     if kept:
-        facts.append(("kept", f"the checkpoint over {kept.checkpoint.size} entries is a beginning of this ledger"))
-    facts.append(
-        ("trail", f"saw {reached[0]} entries, and they are here" if reached else "beside it says nothing of a ledger")
-    )
-    return [f"  {name:<12} {terminal(text)}" for name, text in facts]
-
-
-def _reached(trail: Path) -> tuple[int, str] | None:
-    """Where the audit trail last saw the ledger; None when it says nothing."""
-    import json
-
-    last = b""
-    try:
-        with trail.open("rb") as lines:
-            for line in lines:
-                if b'"kind":"ledger"' in line:
-                    last = line
-        said = json.loads(last) if last else {}
-        return (int(said["size"]), str(said["root"])) if said else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        details.append(("kept", f"the checkpoint over {kept.checkpoint.size} entries is a beginning of this ledger"))
+    seen = f"saw {reached.size} entries, and they are here" if reached else "beside it says nothing of a ledger"
+    return [*details, ("trail", seen)]
 
 
 def _kept(path: Path) -> Note:
@@ -116,27 +107,11 @@ def _kept(path: Path) -> Note:
         ) from fault
 
 
-def _progress(*, quiet: bool) -> Progress:
-    return Progress(quiet=quiet or not sys.stderr.isatty())
-
-
-class Progress:
-    """One line on a terminal, written over as the runs go by."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self.quiet = quiet
-
-    def __call__(self, done: int, of: int) -> None:
-        if not self.quiet:
-            sys.stderr.write(f"\r{done} of {of} runs" + ("\n" if done == of else ""))
-            sys.stderr.flush()
-
-
 # ---- an export
 
 
-def verify_file(path: Path, key: str | None) -> Result:
-    """``posture verify FILE.zip``: exit 1 when something does not hold.
+def verify_file(path: Path, key: str | None) -> Verification:
+    """``posture verify FILE.zip``.
 
     Raises:
         UsageError: no such file, or no export with proof.
@@ -144,13 +119,20 @@ def verify_file(path: Path, key: str | None) -> Result:
     signer = expected_signer(key).fingerprint if key else None
     records, proof, note, public = _members(path)
     found = verify_export(records, proof, note, public, signer=signer)
-    name = terminal(str(path))
-    if found.faults:
-        return _failed(name, found.faults)
-    lines = [f"{name}: {_verdict(signer)}.", *_told(found)]
-    if not signer:
-        lines.append("Compare the fingerprint with the operator's ('posture keys show' there), or give it here: --key.")
-    return Result(text="\n".join(lines) + "\n")
+    return Verification(
+        what="export",
+        path=path,
+        signer=signer,
+        verdict=_verdict(signer),
+        keys=found.keys,
+        faults=found.faults,
+        runs=len(found.runs),
+        records=found.records,
+        checkpoints=1 if found.origin else 0,
+        ledger=_ledger(found.origin, found.size, found.root) if found.origin else None,
+        details=_told(found),
+        advice="" if signer else COMPARE,
+    )
 
 
 def _members(path: Path) -> tuple[bytes, bytes, bytes, bytes]:
@@ -188,8 +170,8 @@ def _member(archive: zipfile.ZipFile, name: str) -> bytes:
         return stream.read(packed.file_size)
 
 
-def _told(found: Verified) -> list[str]:
-    facts = [
+def _told(found: Verified) -> list[tuple[str, str]]:
+    details = [
         ("ministries", ", ".join(found.ministries) or "none"),
         ("runs", f"{len(found.runs)}{_span(found.runs)}, none missing between them"),
         ("records", f"{found.records}, each as it was signed"),
@@ -207,8 +189,8 @@ def _told(found: Verified) -> list[str]:
         *(("signed by", key.fingerprint) for key in found.keys),
     ]
     if found.after:
-        facts.append(("after", f"the ledger went on for {found.after} entries past this range"))
-    return [f"  {name:<12} {terminal(text)}" for name, text in facts]
+        details.append(("after", f"the ledger went on for {found.after} entries past this range"))
+    return details
 
 
 def _span(runs: Sequence[str]) -> str:
@@ -224,10 +206,5 @@ def _verdict(signer: str | None) -> str:
     return "verified; signed by that key" if signer else "consistent; signer not checked"
 
 
-def _failed(name: str, faults: Sequence[str]) -> Result:
-    lines = [
-        f"{name} does not verify:",
-        *(f"  {terminal(fault)}" for fault in faults),
-        "Keep it as it is: it is evidence.",
-    ]
-    return Result(text="\n".join(lines) + "\n", exit_code=1)
+def _ledger(origin: str, size: int, root: bytes) -> dict[str, Any]:
+    return {"origin": origin, "size": size, "root": base64.b64encode(root).decode()}

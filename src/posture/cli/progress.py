@@ -66,8 +66,8 @@ class TerminalProgress:
 class Counting:
     """``judging again: 1200 of 5000 assets``, redrawn, and removed at the end of the ``with``."""
 
-    def __init__(self, stream: TextIO, what: str, *, quiet: bool = False) -> None:
-        self._stream, self._what = stream, what
+    def __init__(self, stream: TextIO, what: str, *, of: str = "assets", quiet: bool = False) -> None:
+        self._stream, self._what, self._of = stream, what, of
         self._live = stream.isatty() and not quiet
         self._drawn = 0.0
 
@@ -80,9 +80,9 @@ class Counting:
             self._stream.flush()
 
     def at(self, done: int, every: int) -> None:
-        """So many assets are done."""
+        """So many are done."""
         now = time.monotonic()
         if self._live and now - self._drawn >= REDRAW:
             self._drawn = now
-            self._stream.write(f"\r\x1b[K{self._what}: {done} of {every} assets")
+            self._stream.write(f"\r\x1b[K{self._what}: {done} of {every} {self._of}")
             self._stream.flush()

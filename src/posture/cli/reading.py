@@ -16,6 +16,7 @@ from posture.model import Outcome, Severity
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from posture.checks import Control
     from posture.cli.app import Settings
     from posture.exemptions import Exemption
     from posture.store import Store
@@ -260,3 +261,25 @@ def explain_score(
     of = () if ministry is None else (ministry,)
     report = report_of(config, inventory, run=run, at=at, vantage=vantage, ministries=of)
     return Result(document=explained(report, ministry), format=output)
+
+
+def see_on(
+    settings: Settings, control: Control, asset: str, run: str | None, at: str | None, vantage: str | None
+) -> Result:
+    """What is open of a control on an asset, each with the line that shows it from any machine."""
+    from posture import history
+    from posture.checks.mending import line_of, shows_of
+    from posture.reporters.cells import shell_words, terminal
+    from posture.store import Store
+
+    select = history.Selectors(assets=(asset.lower().rstrip("."),), controls=(control.id,), outcomes=("warn", "fail"))
+    with Store.open(config_of(settings).db, write=False) as store:
+        rows = history.state(store, run=run, at=at, vantage=vantage, select=select)["findings"]
+    lines = []
+    for row in rows:
+        place = shell_words(row["asset"]), shell_words(row["subject"]), shell_words(row["args"] or {})
+        lines += [f"{terminal(row['subject']) or asset}  {row['outcome']}: {terminal(row['message'])}"]
+        lines += [f"  {line}" for line in line_of(control.mending, *place).splitlines()]
+        if shows := shows_of(control.mending, place[2]):
+            lines += [f"  It shows: {shows}"]
+    return Result(text="\n".join(lines or [f"Nothing is open of {control.id} on {asset}."]) + "\n")

@@ -87,15 +87,15 @@ def _rejudged(
     *,
     everything: bool,
 ) -> Result:
+    from posture.checks.baseline import load_baseline
     from posture.cli.progress import Counting
     from posture.cli.wiring import config_of
-    from posture.policy import load_policy
     from posture.rejudged import rejudged, runs_to_show
     from posture.store import Store
     from posture.store.upkeep import schema_of
 
     config = config_of(settings)
-    baseline = load_policy(policy or config.policy)
+    baseline = load_baseline(policy or config.policy)
     schema_of(config.db)  # a reading command never creates a database
     progress = Counting(sys.stderr, "judging again", quiet=settings.quiet)
     with Store.open(config.db, write=True) as store, progress:

@@ -32,14 +32,17 @@ def verify(
         Path | None,
         typer.Option("--checkpoint", metavar="FILE", help="With --db: one kept from an older scorecard or export."),
     ] = None,
+    output: Annotated[str, typer.Option("--format", metavar="table|json", help="Of stdout.")] = "table",
 ) -> Result:
     """Check an export, the history (--db) or an audit trail (--audit). Exit 1 names what fails.
 
     The history: every record follows from its intervals, every run is in the signed ledger, and the ledger goes on from
     what was kept elsewhere: the audit trail beside it, and --checkpoint.
     """
+    from posture.cli.verified import check_format
     from posture.errors import UsageError
 
+    check_format(output)
     settings = settings_of(ctx)
     history = history or (settings.db is not None and file is None and trail is None)
     if [file is not None, history, trail is not None].count(True) != 1:
@@ -51,7 +54,8 @@ def verify(
     if trail is not None:
         from posture.cli.audit_reading import verify_audit
 
-        return verify_audit(trail, key)
+        return verify_audit(trail, key).result(output)
     from posture.cli.ledger_reading import verify_file, verify_history
 
-    return verify_file(file, key) if file is not None else verify_history(settings, key, checkpoint)
+    found = verify_file(file, key) if file is not None else verify_history(settings, key, checkpoint)
+    return found.result(output)

@@ -21,6 +21,7 @@ ONLY_HERE = ("--lab", "-q", "--quiet", "-v", "--verbose")  # options that do not
 if TYPE_CHECKING:
     from posture.cli.app import Settings
     from posture.config import Config
+    from posture.doctor import Remark
     from posture.inventory.records import Inventory
     from posture.plan import Plan
     from posture.scan import Terms
@@ -96,12 +97,12 @@ async def _planned(terms: Terms) -> Plan:
 
 def run_doctor(settings: Settings) -> Result:
     """``posture doctor``; exit 5 when a scan could not be believed."""
-    from posture.doctor import BROKEN, DEGRADED, Remark, examine
-    from posture.scan.reading import gone_silent
+    from posture.doctor import BROKEN, examine
 
     config = config_of(settings)
-    silent = [Remark(DEGRADED, "silent control", sentence) for sentence in gone_silent(config)]
-    remarks = (*asyncio.run(examine(config, now())), *silent)
+    of_history = _of_history(config)
+    seen = {remark.subject for remark in of_history}
+    remarks = [one for one in asyncio.run(examine(config, now())) if one.subject not in seen] + of_history
     lines = []
     for remark in remarks:
         lines.append(f"{remark.state:<9} {remark.subject:<15} {remark.finding}")
@@ -109,6 +110,17 @@ def run_doctor(settings: Settings) -> Result:
             lines.append(f"{'':<26}mend: {remark.mend}")
     broken = any(remark.state == BROKEN for remark in remarks)
     return Result(text="\n".join(lines) + "\n", exit_code=5 if broken else 0)
+
+
+def _of_history(config: Config) -> list[Remark]:
+    """Controls that nobody answers any more; or that the history cannot be read, which hides nothing else."""
+    from posture.doctor import BROKEN, DEGRADED, Remark
+    from posture.scan.reading import gone_silent
+
+    try:
+        return [Remark(DEGRADED, "silent control", sentence) for sentence in gone_silent(config)]
+    except PostureError as fault:
+        return [Remark(BROKEN, "history", str(fault), "posture db check")]
 
 
 def typed(config: Config, found: Config) -> tuple[str, str]:

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from posture.checks import Control
 from posture.drift import Key
 from posture.export.span import Span, Tenure
-from posture.judge import sentence
+from posture.judge import words_of
 from posture.model import Finding
 from posture.scanned import Scanned, scanned
 from posture.store import stamp
@@ -109,7 +108,7 @@ class _Source:
             "severity": str(finding.severity),
             "confidence": str(finding.confidence),
             "tag": finding.tag,
-            "message": _sentence(finding, span.store.shipped),
+            "message": words_of(finding, span.store.shipped),
             "args": scanned(finding.args),
             "authorisation": finding.authorisation,
             "vantage": vantage,
@@ -149,13 +148,6 @@ def _piece(span: Span, tenure: Tenure, vantage: str, since: int, until: int | No
 
 def _days(first: datetime, last: datetime) -> int:
     return max(timedelta(), last - first) // timedelta(days=1)
-
-
-def _sentence(finding: Finding, shipped: Mapping[str, Control]) -> Scanned:
-    control = shipped.get(finding.control)
-    if control is None or (finding.tag not in control.tags and finding.tag != "NOTHING_THERE"):
-        return Scanned(f"{finding.tag or finding.outcome} (this release has no words for it).")
-    return sentence(finding, shipped)
 
 
 class _Looks:

@@ -73,6 +73,16 @@ def method(span: Span) -> Iterator[tuple[str, str]]:
         ),
     )
     yield (
+        "Rule changes",
+        (
+            "When the judge changed between two runs, and in how many findings that alone shows. 'judged again' is a history "
+            "that was judged by another policy or other rules afterwards (posture rejudge): before is what the run was told, "
+            "after is the other judgement of the very same evidence, as of that run. worse and better count the verdicts "
+            "with more or less to mend; the others are told otherwise, or only one of the two has a verdict. None of it is "
+            "a change of a system, and none of it is a ministry's doing."
+        ),
+    )
+    yield (
         "Authorisations",
         (
             "The letters that the scans went under, by the SHA-256 of their text and by who signed it. What the letter says is "

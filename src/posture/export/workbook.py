@@ -12,6 +12,7 @@ from posture.export.changes import drift_rows, letter_rows, rule_rows
 from posture.export.findings import finding_rows
 from posture.export.method import dropped, method
 from posture.export.nights import night_rows
+from posture.export.rejudged import rejudged_rows
 from posture.export.span import Span
 from posture.inventory.records import Inventory
 from posture.model import Outcome, Severity
@@ -95,11 +96,12 @@ LAYOUTS = (
     ),
     Layout(
         "rule changes",
-        "When the judge changed, and not the systems: releases, policies, rules, thresholds that came into force.",
+        "When the judge changed, and not the systems: releases, policies, rules, thresholds; and what was judged again since.",
         (
             Column("When", "at", 17, "time"), Column("What", "what", 44), Column("Before", "before", 36, wraps=True),
-            Column("After", "after", 36, wraps=True),
+            Column("After", "after", 36, wraps=True), Column("Ministry", "ministry", 12), Column("Control", "control", 24),
             Column("Findings judged otherwise for it", "judged_otherwise", 12, "number"),
+            Column("of them worse", "worse", 9, "number"), Column("of them better", "better", 9, "number"),
             Column("Vantage", "vantage", 10), Column("Run", "run", 25),
         ),
     ),
@@ -123,10 +125,10 @@ def write_workbook(path: Path, span: Span, inventory: Inventory | None, *, label
             if row["exemption"]:
                 book.add("exemptions", row)
         book.fill("drift", counts.drift(_heard(drift_rows(span), "drift", heard)))
-        letters, rules = letter_rows(span, inventory), rule_rows(span)
+        letters, rules, again = letter_rows(span, inventory), rule_rows(span), list(rejudged_rows(span))
         book.fill("authorisations", letters)
-        book.fill("rule changes", rules)
-        book.fill("summary", _summary(span, counts, letters, rules, label))
+        book.fill("rule changes", [*rules, *again])
+        book.fill("summary", _summary(span, counts, letters, rules, again, label))
         book.fill("method", ({"what": what, "value": text} for what, text in method(span)))
 
 
@@ -168,7 +170,9 @@ class Counts:
             yield row
 
 
-def _summary(span: Span, counts: Counts, letters: Sequence[Row], rules: Sequence[Row], label: str) -> Iterator[Row]:
+def _summary(
+    span: Span, counts: Counts, letters: Sequence[Row], rules: Sequence[Row], again: Sequence[Row], label: str
+) -> Iterator[Row]:
     yield _line("Marking", label, "Traffic Light Protocol 2.0 (FIRST): whom this may be shown to.")
     yield _line("State", span.state)
     yield _line(
@@ -206,6 +210,11 @@ def _summary(span: Span, counts: Counts, letters: Sequence[Row], rules: Sequence
     yield _line("Exempted", counts.exempted, "Rows of findings with an exemption.")
     yield _line("Letters", len(letters), "Texts of authorisations that the scans went under.")
     yield _line("Rule changes", len(rules), "Changes of the judge, not of the systems.")
+    yield _line(
+        "Judged again",
+        sum("control" not in row for row in again),
+        "Times that these runs were judged by other rules since (posture rejudge); what they were told stays as it is.",
+    )
     yield _line(
         "Evidence dropped",
         dropped(span)[0],

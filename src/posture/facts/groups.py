@@ -5,6 +5,8 @@ Sources: RFC 8446 sections 4.2.3 and 4.2.7, RFC 8422 section 5.1.1 (which curves
 
 from __future__ import annotations
 
+from functools import cache
+
 # RFC 4492's curves that RFC 8422 withdrew, by what an attack on them costs: half of these bits.
 WITHDRAWN = {
     0x000F: ("secp160k1", 160),
@@ -66,3 +68,27 @@ def group_name(number: int) -> str:
 def hash_name(scheme: int) -> str:
     """The hash of a signature scheme of TLS 1.2: "SHA-1", ...; "other" for schemes that do not spell it out (Ed25519, PSS)."""
     return _HASHES.get(scheme >> 8, "other")
+
+
+# The finite-field groups of RFC 7919 appendix A by bits: the summand X of each.
+_FINITE = {2048: 560316, 3072: 2625351, 4096: 5736041, 6144: 15705020, 8192: 10965728}
+
+
+@cache
+def standard_primes() -> frozenset[int]:
+    """The primes of the finite-field groups ffdhe2048 to ffdhe8192, by their formula (RFC 7919 appendix A)."""
+    return frozenset(
+        2**bits - 2 ** (bits - 64) + (_scaled_e(bits - 130) + extra) * 2**64 - 1 for bits, extra in _FINITE.items()
+    )
+
+
+def _scaled_e(bits: int) -> int:
+    """The base of the natural logarithm times 2**bits, rounded down."""
+    guard = 64
+    term = total = 1 << (bits + guard)
+    place = 1
+    while term:
+        term //= place
+        total += term
+        place += 1
+    return total >> guard

@@ -42,6 +42,11 @@ class Suite:
         return self.family == TLS13 or any(word in self.name for word in ("GCM", "CCM", "POLY1305"))
 
     @property
+    def uncommon(self) -> bool:
+        """Whether it is an AEAD suite that guidelines leave out or phase out: national ciphers, or a tag of 64 bits."""
+        return self.aead and any(word in self.name for word in ("ARIA", "CAMELLIA", "CCM_8"))
+
+    @property
     def forward_secret(self) -> bool:
         """Whether a stolen server key leaves recorded traffic closed (RFC 9325 section 4.1)."""
         return self.family == TLS13 or self.exchange in ("DHE", "ECDHE")
@@ -75,3 +80,33 @@ def _broken(name: str) -> tuple[str, ...]:
     if "MD5" in words:
         found.append("MD5")
     return tuple(sorted(set(found), key=str.lower))
+
+
+def openssl_name(name: str) -> str:
+    """What OpenSSL calls a suite of TLS 1.2 or older that an ordinary client can use, or an anonymous one; else ""."""
+    suite = suites().get(name)
+    if suite is None or suite.family != TLS12 or "_EXPORT" in name:
+        return ""
+    if not suite.certified and suite.authentication != "anon":
+        return ""
+    key, _, cipher = name.removeprefix("TLS_").partition("_WITH_")
+    exchange = {"RSA": "", "DH_anon": "ADH-", "ECDH_anon": "AECDH-"}.get(key, key.replace("_", "-") + "-")
+    for old, new in _OPENSSL:
+        cipher = cipher.replace(old, new)
+    return (exchange + cipher.replace("_", "-")).replace("ECDHE-RSA-ARIA", "ECDHE-ARIA")  # its one irregular name
+
+
+# In this order: a rule of one line each, that OpenSSL's own names follow.
+_OPENSSL = (
+    ("CHACHA20_POLY1305_SHA256", "CHACHA20-POLY1305"),
+    ("3DES_EDE_CBC", "DES-CBC3"),
+    ("AES_128", "AES128"),
+    ("AES_256", "AES256"),
+    ("CAMELLIA_128", "CAMELLIA128"),
+    ("CAMELLIA_256", "CAMELLIA256"),
+    ("ARIA_128", "ARIA128"),
+    ("ARIA_256", "ARIA256"),
+    ("CCM_8", "CCM8"),
+    ("_CBC_", "_"),
+    ("RC4_128", "RC4"),
+)

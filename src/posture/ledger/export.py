@@ -40,6 +40,7 @@ class Verified:
     last_at: str = ""
     records: int = 0
     size: int = 0
+    root: bytes = b""
     after: int = 0  # entries of the ledger that follow the range
     earlier: int = 0  # records of runs before the range: each as signed, but none is missed when it is left out
     origin: str = ""
@@ -80,7 +81,8 @@ def verify_export(records: bytes, proof: bytes, note: bytes, key: bytes, *, sign
     except (ProofError, NoteError, EntryError) as fault:
         found.add(f"the proof cannot be read: {fault}")
         return found
-    found.size, found.origin = signed.checkpoint.size, signed.checkpoint.origin
+    said = signed.checkpoint
+    found.size, found.root, found.origin = said.size, said.root, said.origin
     _check_key(signed, [entry for entry, _ in entries], key, signer, found)
     _check_entries(signed, entries, found)
     _check_range(document, [entry for entry, _ in entries], leaves, found)

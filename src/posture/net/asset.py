@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
 from posture.door import Reply, Resolver
-from posture.model import NotSeen, Reason
+from posture.model import NotSeen, NotThere, Reason
 
 T = TypeVar("T")
 Now = Callable[[], float]
@@ -130,25 +130,53 @@ class Liveness:
     silent_sweeps: int = 0
     heard_ports: set[int] = field(default_factory=set)
     mute_ports: set[int] = field(default_factory=set)
+    finished_ports: set[int] = field(default_factory=set)
+    unfinished_ports: set[int] = field(default_factory=set)
+    reached_ports: set[int] = field(default_factory=set)
     resets: Counter[int] = field(default_factory=Counter)
+    _gates: dict[int, asyncio.Lock] = field(default_factory=dict)
 
     def dead_for_connect(self, port: int) -> bool:
         """Whether another connect to ``port`` would only cost another time-out.
 
-        A port that lets us in and then says nothing (a tarpit) costs one time-out too, unless it ever spoke.
+        A port that lets us in and then says nothing (a tarpit), or has little to say and never comes to an end, costs one
+        time-out too, unless it ever spoke, or came to one.
         """
-        if port in self.mute_ports and port not in self.heard_ports:
+        if port in self.mute_ports - self.heard_ports or port in self.unfinished_ports - self.finished_ports:
             return True
         return not self.answered and (port in self.silent_ports or len(self.silent_ports) >= SILENT_PORTS)
+
+    @asynccontextmanager
+    async def first_contact(self, port: int) -> AsyncIterator[None]:
+        """Until the first connect to ``port`` is over, the others wait: where nothing answers, one of them finds out."""
+        if port in self.reached_ports:
+            yield
+            return
+        async with self._gates.setdefault(port, asyncio.Lock()):
+            try:
+                yield
+            finally:
+                self.reached_ports.add(port)
 
     def resets_all(self, port: int) -> bool:
         """Whether ``port`` let us in several times and only ever reset the connection."""
         return port not in self.heard_ports and self.resets[port] >= MOST_RESETS
 
-    def ended(self, port: int, *, received: int, timed_out: bool, reset: bool = False) -> None:
-        """A connection to ``port`` is over."""
+    def refused(self, port: int, fault: NotSeen | NotThere) -> None:
+        """A connect to ``port`` came to nothing."""
+        if isinstance(fault, NotThere) or fault.reason is Reason.RESET:
+            self.answered = True
+        elif fault.reason is Reason.TIMEOUT:
+            self.silent_ports.add(port)
+
+    def ended(self, port: int, *, received: int, timed_out: bool, reset: bool = False, brisk: bool = False) -> None:
+        """A connection to ``port`` is over; ``brisk``: it was to have little to say."""
         if received:
             self.heard_ports.add(port)
+            if timed_out and brisk:
+                self.unfinished_ports.add(port)
+            elif not timed_out:
+                self.finished_ports.add(port)
         elif timed_out:
             self.mute_ports.add(port)
         self.resets[port] += reset

@@ -20,7 +20,7 @@ from posture.door import Resolver, Response, Stream
 from posture.inventory.records import LabPort
 from posture.model import AbsentCause, NotSeen, NotThere, Reason
 from posture.net import guard, http, tcp, tls, udp
-from posture.net.asset import AssetContext, ByteBudget, Stopwatch
+from posture.net.asset import AssetContext, ByteBudget, Liveness, Stopwatch
 from posture.net.backoff import Backoff
 from posture.net.decisions import Account, Decider, Decision, NoTrail, Request, Trail
 from posture.net.governor import Governor, Traffic
@@ -34,6 +34,8 @@ PROBE_SECONDS = 30.0
 # Of the time given to connect: how long one read may take, and how long the whole connection may last.
 IDLE_FACTOR = 2.0
 LIFETIME_FACTOR = 4.0
+# Silence and length of a connection to a server that says little, and at once: a flight of TLS.
+BRISK_FACTORS = (1.0, 1.6)
 PATIENCE_SECONDS = 300.0
 # What a web server says when it wants to be left alone (RFC 6585 section 4, RFC 9110 section 15.6.4).
 BUSY = frozenset({429, 503})
@@ -180,15 +182,17 @@ class BrokerDoor:
         self.engaged: list[tuple[str, str]] = []
         self.stopped: NotSeen | None = None  # the kill switch's first refusal of an address of the task
 
-    async def connect(self, address: str, port: int, *, timeout: float = CONNECT_SECONDS) -> Stream:
-        """A connection to that very address; it may last four times ``timeout``, and be silent for twice.
+    async def connect(
+        self, address: str, port: int, *, timeout: float = CONNECT_SECONDS, brisk: bool = False
+    ) -> Stream:
+        """A connection to that very address; it may last four times ``timeout``, and be silent for twice; less when ``brisk``.
 
         Raises:
             NotThere: CLOSED.
             NotSeen: TIMEOUT, RATE_LIMITED, DEADLINE, VANTAGE_LIMITED, or the reason and code of a refusal.
         """
         self.must_be_ours(address)
-        return await self._connect(self.task.name, address, port, timeout)
+        return await self._connect(self.task.name, address, port, timeout, brisk=brisk)
 
     async def sweep(self, address: str, port: int, *, timeout: float = 1.0) -> str:
         """Says "open", "closed" or "filtered" after one attempt. Raises NotSeen."""
@@ -218,7 +222,7 @@ class BrokerDoor:
         self.must_be_ours(address)
         with ExitStack() as held:
             request = Request(Traffic.DATAGRAM, self.task.name, address, port, "udp")
-            dialled, account = await self.turn(request, held, _never)
+            dialled, account = await self.turn(request, held, lambda: False)
             account.sent = len(payload)
             try:
                 deadline, budget = self.clock.deadline(timeout), self._broker.budget(self.task)
@@ -305,36 +309,25 @@ class BrokerDoor:
         self._decide(Request(Traffic.CONNECTION, host, "", location.port, "tcp"))
         return await self.resolver.addresses(host)
 
-    async def _connect(self, name: str, address: str, port: int, timeout: float) -> Stream:
+    async def _connect(self, name: str, address: str, port: int, timeout: float, *, brisk: bool = False) -> Stream:
         liveness = self._asset.liveness(address)
         with ExitStack() as held:
             request = Request(Traffic.CONNECTION, name, address, port, "tcp")
             if liveness.resets_all(port):
                 self._decide(request)
                 raise NotSeen(Reason.RESET, f"port {port} of {address} has reset every connection so far")
-            dialled, account = await self.turn(request, held, lambda: liveness.dead_for_connect(port))
-            try:
-                connection = await tcp.dial(address, dialled, self.clock.deadline(timeout))
-            except NotThere as fault:
-                account.end = _end(fault)
-                liveness.answered = True
-                raise
-            except NotSeen as fault:
-                account.end = _end(fault)
-                if fault.reason is Reason.TIMEOUT:
-                    liveness.silent_ports.add(port)
-                if fault.reason is Reason.RESET:
-                    liveness.answered = True
-                    self.throttled(address)
-                raise
-            liveness.answered = True
+            async with liveness.first_contact(port):
+                dialled, account = await self.turn(request, held, lambda: liveness.dead_for_connect(port))
+                connection = await self._dial(request, dialled, account, liveness, timeout)
             kept = held.pop_all()
-        stream = self._stream(connection, timeout, kept)
+        stream = self._stream(connection, timeout, kept, brisk=brisk)
 
         def ended() -> None:
             account.sent, account.received = stream.sent, stream.received
-            account.end = str(_how(stream))
-            liveness.ended(port, received=stream.received, timed_out=stream.timed_out, reset=stream.was_reset)
+            account.end = stream.end
+            liveness.ended(
+                port, received=stream.received, timed_out=stream.timed_out, reset=stream.was_reset, brisk=brisk
+            )
             if stream.was_reset:
                 self.throttled(address)
             elif stream.received:
@@ -343,12 +336,28 @@ class BrokerDoor:
         kept.callback(ended)
         return stream
 
-    def _stream(self, connection: socket.socket, timeout: float, held: ExitStack) -> tcp.TcpStream:
+    async def _dial(
+        self, request: Request, dialled: int, account: Account, liveness: Liveness, timeout: float
+    ) -> socket.socket:
+        """A connected socket; how the address took it is remembered."""
+        try:
+            connection = await tcp.dial(request.address, dialled, self.clock.deadline(timeout))
+        except (NotSeen, NotThere) as fault:
+            account.end = _end(fault)
+            liveness.refused(request.port, fault)
+            if isinstance(fault, NotSeen) and fault.reason is Reason.RESET:
+                self.throttled(request.address)
+            raise
+        liveness.answered = True
+        return connection
+
+    def _stream(self, connection: socket.socket, timeout: float, held: ExitStack, *, brisk: bool) -> tcp.TcpStream:
         """The stream of a connection; its lease and clock end with it."""
+        idle, lifetime = BRISK_FACTORS if brisk else (IDLE_FACTOR, LIFETIME_FACTOR)
         stream = tcp.TcpStream(
             connection,
-            self.clock.deadline(LIFETIME_FACTOR * timeout),
-            idle=IDLE_FACTOR * timeout,
+            self.clock.deadline(lifetime * timeout),
+            idle=idle * timeout,
             on_close=held.close,
             budget=self._broker.budget(self.task),
         )
@@ -423,20 +432,9 @@ class BrokerDoor:
             raise _stranger(address, self.task.name)
 
 
-def _never() -> bool:
-    return False
-
-
 def _end(fault: NotSeen | NotThere) -> str:
     """How an attempt ended, for the record."""
     return str(fault.cause if isinstance(fault, NotThere) else fault.reason)
-
-
-def _how(stream: tcp.TcpStream) -> str:
-    """How a connection ended."""
-    if stream.was_reset:
-        return Reason.RESET
-    return Reason.TIMEOUT if stream.timed_out else "closed"
 
 
 def _dead(address: str) -> NotSeen:

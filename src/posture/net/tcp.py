@@ -146,6 +146,13 @@ class TcpStream:
         self.timed_out = False
         self.was_reset = False
 
+    @property
+    def end(self) -> str:
+        """How it ended, for the record: reset, timeout or closed."""
+        if self.was_reset:
+            return str(Reason.RESET)
+        return str(Reason.TIMEOUT) if self.timed_out else "closed"
+
     async def read(self, limit: int = READ_BYTES) -> bytes:
         """At least one byte, or b"" at the end of the stream."""
         if self._buffer:

@@ -23,6 +23,7 @@ LONGEST_CELL = 32_000  # a spreadsheet's cell holds 32,767 characters; what is l
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|~&$^])")
 _BARE_LINK = re.compile(r"(?i)\b(www)\.")
 _RESOLVES = re.compile(r" resolves to ([0-9a-fA-F.:]{2,45}), outside ")
+_WORDS = re.compile(r"[A-Za-z0-9._:/\[\]][A-Za-z0-9._:/\[\] -]{0,300}")
 _PAGE = re.compile(r"[a-z0-9](?:[a-z0-9_-]|\.(?=[a-z0-9])){0,60}")
 _FILE = re.compile(r"[a-z0-9][a-z0-9._-]{0,120}\.(html|json|md|pdf)")
 
@@ -100,6 +101,18 @@ def markdown(value: Any) -> str:
     """For Markdown, also inside a table cell: inert and on one line; no link grows from it."""
     escaped = _MARKDOWN.sub(r"\\\1", terminal(value)).replace("://", "&#58;//").replace("@", "&#64;")
     return _BARE_LINK.sub(r"\1&#46;", escaped)
+
+
+def shell_words(value: Any) -> Any:
+    """For a line that is pasted into a shell: a JSON value with every text that a shell might read otherwise left empty."""
+    if isinstance(value, Mapping):
+        return {key: shell_words(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [shell_words(item) for item in value]
+    if isinstance(value, (str, Scanned)):
+        text = _text(value)
+        return text if _WORDS.fullmatch(text) else ""
+    return value
 
 
 def json_default(value: Any) -> str:

@@ -22,10 +22,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from posture.checks.mending import line_of, place_of
 from posture.model import AssetKey, Outcome, Severity
 from posture.report import AssetEntry, ControlText, MinistryReport, Report, Row
 from posture.reporters import words
-from posture.reporters.cells import asset_slug, slug, terminal
+from posture.reporters.cells import asset_slug, shell_words, slug, terminal
 from posture.reporters.chart import chart
 from posture.reporters.trend import because
 from posture.reporters.unseen import refused, unseen
@@ -112,6 +113,9 @@ class _Site:
             interval=words.interval,
             plural=words.plural,
             evidence=terminal,
+            see=self._see,
+            settings=_settings,
+            lines=_lines,
             prose=_prose,
         )
 
@@ -147,6 +151,13 @@ class _Site:
         name = event["asset"]
         judged = [AssetKey(name, row["kind"]) for row in self.by_control[event["control"]] if row["asset"] == name]
         return next(iter([*judged, *sorted(key for key in self.known if key.name == name)]), AssetKey(name, ""))
+
+    def _see(self, row: Row) -> str:
+        """The shell line that shows an open finding, or "" where there is none."""
+        control = self.report.controls.get(row["control"])
+        if control is None or row["outcome"] not in ("warn", "fail"):
+            return ""
+        return line_of(control.mending, *_place(row))
 
     def _url(self, page_id: str) -> str:
         return f"#{page_id}" if self.single else f"{page_id}.html"
@@ -298,6 +309,23 @@ def _binding(score: Score | None) -> list[Cap]:
     if score is None or score.raw is None:
         return []
     return [cap for cap in score.caps if cap.tenths < score.raw][:1]
+
+
+def _lines(text: str) -> Markup:
+    """Text of ours to be copied, line by line: its line breaks stay."""
+    return Markup("\n").join(escape(visible(line, None)) for line in text.split("\n"))
+
+
+def _place(row: Row) -> tuple[str, str, Mapping[str, Any]]:
+    """A finding's asset, subject and arguments, as far as they are plain."""
+    return shell_words(row["asset"]), shell_words(row["subject"]), shell_words(row["args"] or {})
+
+
+def _settings(control: ControlText, rows: Sequence[Row] | None = None) -> Mapping[str, str]:
+    """The settings that mend a fault, for the kinds of server that it was found on; for both kinds where that is not told."""
+    places = [place_of(*_place(row)) for row in rows or ()]
+    kinds = {place.is_mail for place in places if place is not None} or {True, False}
+    return control.mending.settings_for(web=False in kinds, mail=True in kinds)
 
 
 def _to_mend(rows: Iterable[Row], controls: Mapping[str, ControlText]) -> list[ToMend]:

@@ -68,6 +68,7 @@ def write_table(
     hidden = hidden or dict(left_out or {})
     if document["schema"].startswith("posture-drift/"):
         stream.write(_drift_heading(document))
+        rows.sort(key=lambda row: str(row["kind"]) == "persisting")  # what changed is what was asked for
     if document["schema"].startswith("posture-explain/"):
         stream.write(_score_heading(document))
     if document["schema"].startswith("posture-compare/"):

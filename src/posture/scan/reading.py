@@ -33,12 +33,14 @@ def drift_document(db: Path, before: str, after: str, *, vantage: str | None = N
 
 
 def gone_silent(config: Config) -> tuple[str, ...]:
-    """What to say of controls that nobody answers any more; () without a history. Raises StoreError."""
-    try:
-        opened = Store.open(config.db, write=False)
-    except UsageError:
+    """What to say of controls that nobody answers any more; () without a history.
+
+    Raises:
+        UsageError, StoreError: there is one, and it cannot be read.
+    """
+    if not config.db.exists():
         return ()
-    with opened as store:
+    with Store.open(config.db, write=False) as store:
         last = history.latest_closed(store)
         found = () if last is None else silent_controls(store.reader, last, config.silent_runs)
     return tuple(one.sentence for one in found)

@@ -16,6 +16,7 @@ from pathlib import Path
 from posture.audit import AuditTrail, Head, trail_path
 from posture.audit.verify import survey
 from posture.config import Config
+from posture.disk import sync_folder
 from posture.errors import ConfigurationError
 from posture.keys import PRIVATE_MODE, OperatorKey, PublicKey, key_path, load_key, make_key
 from posture.ledger.log import key_of, last_checkpoint, rotate
@@ -110,18 +111,10 @@ def _take_place(path: Path, waiting: Path, old: OperatorKey) -> Path:
             os.fsync(file.fileno())
         part.replace(archive)
         waiting.replace(path)
-        _sync(path.parent)
+        sync_folder(path.parent)
     except OSError as fault:
         raise ConfigurationError(
             f"the new key {waiting} cannot take the place of {path}: {fault.strerror}. "
             "Free some space or mend the folder's permissions; 'posture keys rotate' then finishes it."
         ) from fault
     return archive
-
-
-def _sync(folder: Path) -> None:
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -25,6 +25,7 @@ from posture.net.selftest import SelfTest, selftest
 from posture.plan import Plan
 from posture.probes import PROBES
 from posture.report import Row
+from posture.scan.agreed import agreed
 from posture.scan.beginning import entries_of, open_run, start_of, why_nothing
 from posture.scan.canaries import Lookout, Trials
 from posture.scan.ended import Ended
@@ -35,7 +36,6 @@ from posture.scan.trail import Recording, on_record
 from posture.scan.vantage import limited_by, port_25_is_blocked
 from posture.scorecard import ScoredAsset
 from posture.store import Closed, OpenRun, Question, Store
-from posture.store.answers import answer_bytes
 from posture.store.contacts import ContactLedger
 from posture.task import Task
 from posture.trend import scores_of
@@ -269,26 +269,13 @@ class _Running:
         self._keep_agreed(first, again, changed_subjects(critical, judged, asked))
 
     def _keep_agreed(
-        self, first: dict[Question, Answer | None], again: Collection[Task], critical: Collection[Question]
+        self, first: Mapping[Question, Answer | None], again: Collection[Task], critical: Collection[Question]
     ) -> None:
-        """A second look that saw nothing does not wipe out what the first one saw.
-
-        Args:
-            critical: what open critical findings rest on; that they are fixed is believed only if seen twice.
-        """
-        said: dict[Question, str] = {}
-        for task in again:
-            question = (task.key, task.probe, task.subject)
-            before, now = first.get(question), self.answered.get(question)
-            if before is None or isinstance(before, Unobserved):
-                continue
-            if isinstance(now, Unobserved):
-                said[question] = "nothing"
-                if question not in critical:
-                    self._record(task, before)
-            elif now is not None:
-                said[question] = "same" if answer_bytes(now) == answer_bytes(before) else "other"
-        self.run.looked_again(said)
+        by_question = {(task.key, task.probe, task.subject): task for task in again}
+        found = agreed(first, {question: self.answered.get(question) for question in by_question}, critical)
+        for question, answer in found.kept.items():
+            self._record(by_question[question], answer)
+        self.run.looked_again(found.said)
 
     def _quarantined(self, why: str, notes: tuple[str, ...]) -> Ended:
         closed = self._sealed((), "quarantined", self.clock())

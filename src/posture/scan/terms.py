@@ -16,6 +16,7 @@ import certifi
 
 import posture
 from posture.checks import Declared, Reference
+from posture.checks.baseline import load_baseline
 from posture.config import Config
 from posture.errors import ConfigurationError, NothingToScan
 from posture.exempted import exemptions_now
@@ -28,7 +29,7 @@ from posture.net.decisions import Decider
 from posture.net.resolver import RunResolver, system_resolver
 from posture.plan import Plan, Selection, make_plan
 from posture.plan.selection import check_selection
-from posture.policy import DEFAULT, Policy, load_policy
+from posture.policy import DEFAULT, Policy
 from posture.scan.authority import authorities_of, barred_by, remarks
 from posture.scope import Grant, Refusal, Scope
 from posture.signatures import Authority
@@ -150,7 +151,7 @@ def prepare(config: Config, inventory: Inventory, selection: Selection, *, lab: 
         PolicyError, ConfigurationError, ExemptionError: a file that cannot be used.
         StoreError: the history, which remembers the sequence of letters, cannot be read.
     """
-    policy = load_policy(config.policy or DEFAULT)
+    policy = load_baseline(config.policy or DEFAULT)
     chosen = replace(selection, profile=selection.profile or config.profile)
     check_selection(chosen, inventory, policy)
     authorities = authorities_of(inventory, config)

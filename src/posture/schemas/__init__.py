@@ -25,6 +25,7 @@ NAMES = (
     "compare",
     "exempted",
     "disputes",
+    "verify",
 )
 
 

@@ -19,9 +19,9 @@ All numbers are rounded down to tenths, so that no rounding flatters.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -69,7 +69,8 @@ def scorecard(
     """
     inventory = {asset.key: asset for asset in assets}
     scored = {name: catalogue[name] for name in policy.controls if name in catalogue and _is_scored(catalogue[name])}
-    present = [standing for standing in standings if standing.control in scored and standing.asset in inventory]
+    listed = [standing for standing in standings if standing.asset in inventory]
+    present = [standing for standing in listed if standing.control in scored]
     readings = [_reading(standing, at) for standing in _without_doubles(present) if _applies(standing)]
     by_ministry: dict[str, list[ScoredAsset]] = defaultdict(list)
     for asset in inventory.values():
@@ -77,8 +78,13 @@ def scorecard(
     owned: dict[str, list[_Reading]] = defaultdict(list)
     for reading in readings:
         owned[inventory[reading.standing.asset].ministry].append(reading)
-    ministries = tuple(_score(code, group, owned[code], scored, at) for code, group in by_ministry.items())
-    return Scorecard(policy.id, at, ministries, _score("", list(inventory.values()), readings, scored, at))
+    accepted = Counter(inventory[one.asset].ministry for one in listed if one.exempted)
+    ministries = tuple(
+        replace(_score(code, group, owned[code], scored, at), exempted=accepted[code])
+        for code, group in by_ministry.items()
+    )
+    whole = _score("", list(inventory.values()), readings, scored, at)
+    return Scorecard(policy.id, at, ministries, replace(whole, exempted=accepted.total()))
 
 
 class _Bound(StrEnum):
@@ -190,7 +196,6 @@ def _score(
         assets=len(assets),
         answered=len(criticality.keys() - uncovered),
         clean=len(criticality.keys() - seriously),
-        exempted=sum(reading.standing.exempted for reading in readings),
     )
 
 

@@ -146,7 +146,7 @@ class Score:
 
     ``grade`` is None (not graded) below half coverage; ``tentative`` is the "?" behind it below 80 %.
     ``answered``, ``clean``: assets whose every question was answered; assets without a high or critical fail.
-    ``exempted``: open findings, counted like any other, that somebody accepts for a time.
+    ``exempted``: open findings that somebody accepts for a time, as many as are listed; the score counts them like others.
     """
 
     ministry: str

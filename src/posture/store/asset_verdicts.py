@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 
 from posture.checks import Control, Reference
@@ -61,7 +61,7 @@ class Watched(Policy):
 
 def watched(policy: Policy) -> Watched:
     """The same policy, of which nothing was asked yet."""
-    return Watched(policy.name, policy.version, policy.controls, policy.thresholds, policy.body)
+    return Watched(**{one.name: getattr(policy, one.name) for one in fields(Policy)})
 
 
 @dataclass(frozen=True, slots=True)

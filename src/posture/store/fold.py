@@ -215,6 +215,7 @@ class _Listing:
         init=False
     )  # of which something was stopped: what is not named may only not have been looked for
     asked: set[tuple[int, str, str]] = field(init=False)  # asset, probe, prefix
+    named: set[tuple[int, str]] = field(init=False)  # asset, probe
     unlisted: set[tuple[int, str]] = field(init=False)  # asset, probe: no answer about the whole
 
     def __post_init__(self) -> None:
@@ -222,6 +223,7 @@ class _Listing:
         self.gone = self.fold.gone_assets()
         self.cut = {slot[0] for slot, row in self.journal.items() if row[3] == Reason.STOPPED}
         self.asked = {(asset, probe, listed_kind(text(subject))) for asset, probe, subject in self.journal}
+        self.named = {(asset, probe) for asset, probe, _ in self.journal}
         self.unlisted = {
             (asset, probe)
             for (asset, probe, subject), row in self.journal.items()
@@ -235,10 +237,13 @@ class _Listing:
         return slot not in self.journal and slot[0] not in self.cut and self._no_longer_names(slot)
 
     def _no_longer_names(self, slot: Slot) -> bool:
-        asset, probe, subject = slot
-        prefix = listed_kind(self.fold.reader.texts.text(subject))
+        asset, probe, number = slot
+        subject = self.fold.reader.texts.text(number)
+        prefix = listed_kind(subject)
         if (asset, probe) in self.unlisted:
             return False
+        if not subject:  # an answer about the whole ends when the parts are known
+            return (asset, probe) in self.named
         if prefix:
             listers = _LISTED_BY.get(prefix, (probe,))
             asked = any(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from posture.disk import sync_file, sync_folder
 from posture.errors import StoreError, UsageError
 from posture.store.database import (
     NEWEST,
@@ -59,7 +60,7 @@ def backup(path: Path, target: Path) -> Backup:
         except BaseException:
             target.unlink(missing_ok=True)  # ours, and empty
             raise
-    _sync(target.absolute().parent)
+    sync_folder(target.absolute().parent)
     return Backup(target, target.stat().st_size, check(target))
 
 
@@ -97,21 +98,13 @@ def _copy(path: Path, connection: sqlite3.Connection, target: Path, part: Path) 
         raise store_error(path, fault) from fault
     try:
         shutil.copymode(target, part)
-        _sync(part)
+        sync_file(part)
     except OSError as fault:
         raise _unwritable(target, fault) from fault
 
 
 def _unwritable(target: Path, fault: OSError) -> StoreError:
     return StoreError(f"the backup {target} cannot be written: {fault.strerror}. Name a file on another disk.")
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 # ---- schema

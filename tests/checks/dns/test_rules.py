@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import date
+
 import pytest
 
 from posture.facts import AxfrFacts, CaaFacts, DelegationFacts, DnssecFacts, NameserverFacts
 from posture.facts.dns import AxfrAnswer, CaaRecord, HostAddresses, ServerAnswer
+from posture.judge import sentence as words
 from posture.model import Confidence, Reason, Unobserved
+from posture.policy import load_policy
+from posture.reporters.cells import terminal
 from tests.checks.zone import AT, GONE, SILENT, ZONE, Answers, asset_level, findings, said
 
 SIGNED, CAA, COUNT, LAME, AXFR = (
@@ -96,7 +102,7 @@ CASES = [
     (COUNT, zone(GOOD, server(answer(V6), name=NS2)), "NAMESERVERS_ON_ONE_ADDRESS"),
     (COUNT, zone(*EIGHT), "NAMESERVERS_MANY"),
     (COUNT, zone(*EIGHT[:7]), "NAMESERVERS_ENOUGH"),
-    (COUNT, zone(GOOD), "ONE_NAMESERVER"),
+    (COUNT, zone(GOOD), "NAMESERVERS_TOO_FEW"),
     (COUNT, zone(GOOD, server(answer(B, "refused", "refused"), name=NS2)), "NAMESERVERS_DEAD"),
     (COUNT, zone(GOOD, server(answer(B, "closed", "closed"), name=NS2)), "NAMESERVERS_DEAD"),
     (COUNT, zone(GOOD, server(name=NS2, status="nxdomain")), "NAMESERVERS_DEAD"),
@@ -164,3 +170,24 @@ def test_silence_is_never_absence(control: str, reason: Reason) -> None:
     answers |= {("nameserver", f"ns:{NS1}"): unseen, ("axfr", f"ns:{NS1}"): unseen}
 
     assert said(control, answers) is reason
+
+
+@pytest.mark.parametrize(
+    ("answers", "sentence"),
+    [
+        (zone(GOOD), f"{ZONE} lists 1 of at least 3 name servers ({NS1}); add"),
+        (zone(GOOD, GOOD2), f"{ZONE} lists 2 of at least 3 name servers ({NS1}, {NS2}); add"),
+        (
+            zone(*EIGHT[:2], server(answer(B, "closed", "closed"), name=NS2)),
+            f"these do not serve the zone: {NS2}; repair or replace them: 2 of at least 3 are left.",
+        ),
+        (zone(GOOD, GOOD2, server(answer(A), name="ns3.x.test")), "answer on 2 of at least 3 IPv4 addresses"),
+        (zone(*EIGHT[:3]), f"3 name servers answer for {ZONE}, at least 3 are asked for"),
+    ],
+)
+def test_how_many_name_servers_is_said_beside_what_the_policy_asks_for(answers: Answers, sentence: str) -> None:
+    policy = load_policy()
+    stricter = replace(policy, thresholds={**policy.thresholds, "dns.ns.minimum": ((date(2020, 1, 1), 3),)})
+
+    (finding,) = findings(COUNT, answers, policy=stricter)
+    assert sentence in terminal(words(finding))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from posture.facts import FACTS, TlsFacts, TlsLegacyFacts, decode, encode
+from posture.facts.groups import standard_primes
 from posture.facts.tls import (
     ACCEPTED,
     COMPRESSION,
@@ -43,12 +44,14 @@ from tests.checks.tls.seen import (
 )
 
 CBC, FINITE = "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA", "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256"
+CBC_SHA2, ARIA = "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256", "TLS_ECDHE_RSA_WITH_ARIA_128_GCM_SHA256"
 ON_MX = {"subject": MX}
 ONLY_13 = {"tls12": "protocol_version"}
 ONLY_12 = {"tls13": "protocol_version"}
 OLDEST = {"tls10": (CBC,), "tls12": "TLS 1.0", "tls13": "TLS 1.0"}
 NOTHING = {"tls12": "protocol_version", "tls13": "protocol_version"}
 # Mersenne primes, and a number of the same kind that is none.
+FFDHE3072 = next(prime for prime in standard_primes() if prime.bit_length() == 3072)
 PRIME_2203, PRIME_1279, NOT_PRIME = (1 << 2203) - 1, (1 << 1279) - 1, (1 << 2201) - 1
 
 
@@ -81,9 +84,12 @@ def fallback(trait: Trait, **answers: Any) -> Seen:
 CIPHER_CASES: list[tuple[Any, ...]] = [
     ("tls.cipher.cbc", "AEAD only", tls(), {}, "ONLY_AEAD"),
     ("tls.cipher.cbc", "TLS 1.3 only", tls(**ONLY_13), {}, "ONLY_AEAD"),
-    ("tls.cipher.cbc", "CBC too", tls(tls12=(SECRET, CBC)), {}, "CBC_TOO"),
-    ("tls.cipher.cbc", "CBC beside 1.3", tls(tls12=(CBC,)), {}, "CBC_TOO"),
-    ("tls.cipher.cbc", "CBC seen, not all asked", incomplete(tls(tls12=(SECRET, CBC)), "TLS 1.2"), {}, "CBC_TOO"),
+    ("tls.cipher.cbc", "CBC too", tls(tls12=(SECRET, CBC_SHA2)), {}, "CBC_TOO"),
+    ("tls.cipher.cbc", "CBC with SHA-1 too", tls(tls12=(SECRET, CBC_SHA2, CBC)), {}, "CBC_SHA1_TOO"),
+    ("tls.cipher.cbc", "CBC beside 1.3", tls(tls12=(CBC_SHA2,)), {}, "CBC_TOO"),
+    ("tls.cipher.cbc", "CBC with SHA-1 beside 1.3", tls(tls12=(CBC,)), {}, "CBC_SHA1_TOO"),
+    ("tls.cipher.cbc", "CBC seen, not all asked", incomplete(tls(tls12=(SECRET, CBC)), "TLS 1.2"), {}, "CBC_SHA1_TOO"),
+    ("tls.cipher.cbc", "an uncommon one", tls(tls12=(SECRET, ARIA)), {}, "AEAD_UNCOMMON"),
     ("tls.cipher.cbc", "no AEAD", tls(tls12=(CBC,), **ONLY_12), {}, "NO_AEAD"),
     ("tls.cipher.cbc", "TLS 1.0 only", tls(**OLDEST), {}, "NO_AEAD"),
     ("tls.cipher.cbc", "a long list, CBC asked", incomplete(tls(), "TLS 1.2", mode_complete=True), {}, "ONLY_AEAD"),
@@ -97,7 +103,9 @@ CIPHER_CASES: list[tuple[Any, ...]] = [
 KEX_CASES: list[tuple[Any, ...]] = [
     ("tls.kex.dh_group", "none", tls(), {}, "NO_FINITE_FIELD"),
     ("tls.kex.dh_group", "TLS 1.3 only", tls(**ONLY_13), {}, "NO_FINITE_FIELD"),
-    ("tls.kex.dh_group", "2203 bits", field(PRIME_2203), {}, "DH_PHASED_OUT"),
+    ("tls.kex.dh_group", "ffdhe3072", field(FFDHE3072), {}, "DH_PHASED_OUT"),
+    ("tls.kex.dh_group", "ffdhe3072 and an own one", field(FFDHE3072, PRIME_2203), {}, "DH_OWN_GROUP"),
+    ("tls.kex.dh_group", "2203 bits", field(PRIME_2203), {}, "DH_OWN_GROUP"),
     ("tls.kex.dh_group", "1279 bits", field(PRIME_1279), {}, "DH_TOO_SHORT"),
     ("tls.kex.dh_group", "two fields, one short", field(PRIME_2203, PRIME_1279), {}, "DH_TOO_SHORT"),
     ("tls.kex.dh_group", "no prime", field(NOT_PRIME), {}, "DH_NOT_PRIME"),

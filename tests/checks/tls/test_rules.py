@@ -109,7 +109,9 @@ PROTOCOL_CASES: list[tuple[Any, ...]] = [
     ("tls.protocol.legacy", "mail exchanger", tls(tls10=(STATIC,)), ON_MX, "LEGACY_PROTOCOL_ON_MX"),
     ("tls.protocol.legacy", "port 25", tls(tls10=(STATIC,)), {"subject": "192.0.2.7:25/tcp"}, "LEGACY_PROTOCOL_ON_MX"),
     ("tls.protocol.legacy", "banned midway", tls(tls10="timeout"), {}, Reason.TIMEOUT),
-    ("tls.protocol.tls13", "offered", tls(), {}, "TLS13_OFFERED"),
+    ("tls.protocol.tls13", "both", tls(), {}, "TLS13_AND_TLS12"),
+    ("tls.protocol.tls13", "alone", tls(tls12="protocol_version"), {}, "TLS13_ONLY"),
+    ("tls.protocol.tls13", "1.2 unclear", tls(tls12="timeout"), {}, "TLS13_OFFERED"),
     ("tls.protocol.tls13", "1.2 only", tls(tls13="protocol_version"), {}, "TLS12_ONLY"),
     (
         "tls.protocol.tls13",

@@ -34,7 +34,7 @@ class Ips(LoopbackDoor):
         self.sweeps.append((address, port))
         return state
 
-    async def connect(self, address: str, port: int, *, timeout: float = 5.0):  # type: ignore[no-untyped-def]  # as its base
+    async def connect(self, address: str, port: int, *, timeout: float = 5.0, brisk: bool = False):  # type: ignore[no-untyped-def]  # as its base
         if self.banned:
             self.connections.append((address, port))
             if self.then == FILTERED:
@@ -103,7 +103,7 @@ def test_a_tarpit_is_no_ban() -> None:
     class Muted(LoopbackDoor):
         """The broker's memory of ports that let us in and said nothing."""
 
-        async def connect(self, address: str, port: int, *, timeout: float = 5.0):  # type: ignore[no-untyped-def]  # as its base
+        async def connect(self, address: str, port: int, *, timeout: float = 5.0, brisk: bool = False):  # type: ignore[no-untyped-def]  # as its base
             if (address, port) in self.connections:
                 raise NotSeen(Reason.TIMEOUT)
             return await super().connect(address, port, timeout=timeout)

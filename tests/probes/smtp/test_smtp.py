@@ -207,7 +207,7 @@ def test_a_silent_address_does_not_hide_the_other_one() -> None:
 
 def test_where_nobody_may_be_asked_the_refusal_is_the_answer() -> None:
     class Refusing(LoopbackDoor):
-        async def connect(self, address: str, port: int, *, timeout: float = 5.0):  # type: ignore[no-untyped-def]  # never returns
+        async def connect(self, address: str, port: int, *, timeout: float = 5.0, brisk: bool = False):  # type: ignore[no-untyped-def]  # never returns
             raise NotSeen(Reason.RATE_LIMITED if address == A else Reason.TIMEOUT, address, "E-SCOPE-030")
 
     with pytest.raises(NotSeen) as unseen:

@@ -212,7 +212,7 @@ def test_a_closed_port_is_an_answer(kind: str) -> None:
 
 def test_our_own_refusal_ends_the_probe() -> None:
     class Fenced(LoopbackDoor):
-        async def connect(self, address: str, port: int, *, timeout: float = 5.0) -> object:  # type: ignore[override]
+        async def connect(self, address: str, port: int, *, timeout: float = 5.0, brisk: bool = False) -> object:  # type: ignore[override]
             if len(self.connections) == 3:
                 raise NotSeen(Reason.STOPPED, "the scan was stopped")
             return await super().connect(address, port, timeout=timeout)

@@ -182,7 +182,7 @@ class Conversation:
 
     async def _handshake(self) -> str:
         try:
-            async with await self._door.connect(self._address, self._port) as stream:
+            async with await self._door.connect(self._address, self._port, brisk=not self.starttls) as stream:
                 await self._start(stream)
                 self.chain = await handshake_chain(stream, self.name)
         except NotThere:
@@ -327,7 +327,7 @@ class Conversation:
 
     async def _connection(self, hello: bytes, listen: Listen) -> Heard:
         self._in_clear = False
-        async with await self._door.connect(self._address, self._port) as stream:
+        async with await self._door.connect(self._address, self._port, brisk=not self.starttls) as stream:
             self._connected = True
             await self._start(stream)
             await stream.write(hello)

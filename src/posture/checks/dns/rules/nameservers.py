@@ -27,21 +27,21 @@ UNSEEN = {
 }
 
 
-@rule("dns.ns.count", needs=(DelegationFacts, NameserverFacts))
+@rule("dns.ns.count", needs=(DelegationFacts, NameserverFacts), version=2)
 def count(case: Case) -> Verdict:
-    """Two names and two IPv4 addresses that answer; positively dead servers do not count, silent ones leave it open."""
+    """As many names, and IPv4 addresses that answer, as asked for; dead servers do not count, silent ones leave it open."""
     delegation = case.need(DelegationFacts)
     names = [server.name for server in delegation.servers]
-    args: dict[str, Any] = {"domain": case.asset.name, "servers": names}
     minimum = case.policy.number("dns.ns.minimum", case.at)
+    args: dict[str, Any] = {"domain": case.asset.name, "servers": names, "number": len(names), "minimum": minimum}
     if len(names) < minimum:
-        return Verdict("ONE_NAMESERVER", args)
+        return Verdict("NAMESERVERS_TOO_FEW", args)
     seen = {name: case.get(NameserverFacts, f"ns:{name}") for name in names}
     answering = [name for name, facts in seen.items() if _answering(facts)]
     silent = [name for name, facts in seen.items() if not _answering(facts) and not _is_dead(facts)]
     args |= {"answering": answering, "dead": [name for name in names if name not in answering + silent]}
     if len(answering) + len(silent) < minimum:
-        return Verdict("NAMESERVERS_DEAD", args)
+        return Verdict("NAMESERVERS_DEAD", {**args, "number": len(answering) + len(silent)})
     addresses = sorted({address for name in answering for address in _answering(seen[name])})
     v4 = [address for address in addresses if ipaddress.ip_address(address).version == 4]
     if silent and (len(answering) < minimum or len(v4) < minimum):
@@ -49,10 +49,10 @@ def count(case: Case) -> Verdict:
         code = first.code if isinstance(first, Unobserved) else None
         raise case.unknown(_why(first), f"{silent[0]} did not answer", code)
     if len(v4) < minimum:
-        return Verdict("NAMESERVERS_ON_ONE_ADDRESS", {**args, "addresses": addresses})
+        return Verdict("NAMESERVERS_ON_ONE_ADDRESS", {**args, "number": len(v4), "addresses": addresses})
     many = case.policy.number("dns.ns.many", case.at)
     if len(names) > many:
-        return Verdict("NAMESERVERS_MANY", {**args, "number": len(names), "limit": many})
+        return Verdict("NAMESERVERS_MANY", {**args, "limit": many})
     return Verdict("NAMESERVERS_ENOUGH", {**args, "number": len(answering)})
 
 

@@ -6,7 +6,7 @@ from posture.checks.rule import Case, rule
 from posture.checks.tls.answers import not_listed, on_mail_exchanger, unclear
 from posture.facts import TlsFacts, TlsLegacyFacts
 from posture.facts.suites import Suite, suites
-from posture.facts.tls import ACCEPTED, UNCLEAR
+from posture.facts.tls import ACCEPTED, UNCLEAR, VersionAnswer
 from posture.model import Reason, Severity, Verdict
 
 # The longest list of suites in a finding; the facts have them all.
@@ -81,7 +81,7 @@ def forward_secrecy(case: Case) -> Verdict | tuple[()]:
     return Verdict("ONLY_FORWARD_SECRECY") if secret else Verdict("NO_FORWARD_SECRECY", {"suites": without[:_SHOWN]})
 
 
-@rule("tls.cipher.cbc", needs=(TlsFacts,))
+@rule("tls.cipher.cbc", needs=(TlsFacts,), version=2)
 def cbc(case: Case) -> Verdict | tuple[()]:
     """RFC 9325 section 4.2: the suites of TLS 1.2; older versions have nothing but CBC, which is another control's business.
 
@@ -95,18 +95,32 @@ def cbc(case: Case) -> Verdict | tuple[()]:
     accepted = [known[name] for name in answer.suites if name in known]
     modes = sorted(suite.name for suite in accepted if not suite.aead)
     args = {"suites": modes[:_SHOWN], "count": len(modes)}
+    beside = Verdict("CBC_SHA1_TOO" if any(name.endswith("_SHA") for name in modes) else "CBC_TOO", args)
     if any(suite.aead for suite in accepted) and modes:
-        return Verdict("CBC_TOO", args)
+        return beside
     whole = answer.complete or answer.mode_complete
     if answer.answer == ACCEPTED and not whole:
         if on_mail_exchanger(case):
             return ()
         raise not_listed(case, answer)
     if modes and "TLS 1.3" in facts.accepted:
-        return Verdict("CBC_TOO", args)
+        return beside
+    if modes:
+        return Verdict("NO_AEAD", args)
     if accepted or "TLS 1.3" in facts.accepted:
-        return Verdict("NO_AEAD", args) if modes else Verdict("ONLY_AEAD")
+        return _aead(case, answer, accepted)
     return _without_aead(case, facts)
+
+
+def _aead(case: Case, answer: VersionAnswer, accepted: list[Suite]) -> Verdict:
+    """Nothing but AEAD; of which kinds is all one, unless the policy tells them apart."""
+    names = sorted(suite.name for suite in accepted if suite.uncommon)
+    if names:
+        return Verdict("AEAD_UNCOMMON", {"suites": names[:_SHOWN], "count": len(names)})
+    apart = "AEAD_UNCOMMON" in case.policy.verdicts.get("tls.cipher.cbc", {})
+    if apart and answer.answer == ACCEPTED and not answer.complete:
+        raise not_listed(case, answer)
+    return Verdict("ONLY_AEAD")
 
 
 def _without_aead(case: Case, facts: TlsFacts) -> Verdict:

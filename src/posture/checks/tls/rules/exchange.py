@@ -15,7 +15,7 @@ from posture.checks.tls.answers import (
     unclear_trait,
 )
 from posture.facts import TlsFacts, TlsLegacyFacts
-from posture.facts.groups import WITHDRAWN
+from posture.facts.groups import WITHDRAWN, standard_primes
 from posture.facts.suites import suites
 from posture.facts.tls import (
     ACCEPTED,
@@ -37,9 +37,9 @@ _BITS_OF = dict(WITHDRAWN.values())
 _PHASED_OUT = frozenset({"secp224r1"})
 
 
-@rule("tls.kex.dh_group", needs=(TlsFacts,))
+@rule("tls.kex.dh_group", needs=(TlsFacts,), version=2)
 def dh_group(case: Case) -> Verdict | tuple[()]:
-    """RFC 9325 section 4.1: DHE is on its way out, with less than 2048 bits or without a prime it is no protection."""
+    """RFC 10015: DHE is on its way out. RFC 9325 section 4.1: below 2048 bits, or without a prime, it protects nobody."""
     facts = case.need(TlsFacts)
     if facts.finite_fields:
         sizes = sorted({int.from_bytes(one.prime).bit_length() for one in facts.finite_fields})
@@ -48,7 +48,8 @@ def dh_group(case: Case) -> Verdict | tuple[()]:
             return Verdict("DH_NOT_PRIME", args)
         if sizes[0] < case.policy.number("tls.kex.dh_bits_fail_below", case.at):
             return Verdict("DH_TOO_SHORT", args)
-        return Verdict("DH_PHASED_OUT", args)
+        own = any(int.from_bytes(one.prime) not in standard_primes() for one in facts.finite_fields)
+        return Verdict("DH_OWN_GROUP" if own else "DH_PHASED_OUT", args)
     known = suites()
     if any(known[name].exchange == "DHE" for answer in facts.versions for name in answer.suites if name in known):
         raise case.unknown(Reason.NOT_RECORDED, "the server accepts DHE, but its parameters were not read")

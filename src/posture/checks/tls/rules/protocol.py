@@ -37,11 +37,18 @@ def legacy(case: Case) -> Verdict:
     return Verdict("LEGACY_PROTOCOL_REFUSED")
 
 
-@rule("tls.protocol.tls13", needs=(TlsFacts,))
+@rule("tls.protocol.tls13", needs=(TlsFacts,), version=2)
 def tls13(case: Case) -> Verdict:
     """RFC 9325 section 3.1, RFC 9851: TLS 1.2 gets no new features."""
     facts = case.need(TlsFacts)
     if "TLS 1.3" in facts.accepted:
+        older = facts.version("TLS 1.2")
+        if older is not None and older.answer == ACCEPTED:
+            return Verdict("TLS13_AND_TLS12")
+        if older is not None and older.answer == REFUSED:
+            return Verdict("TLS13_ONLY")
+        if case.policy.verdicts.get("tls.protocol.tls13"):  # then it is not all one which of the two it is
+            raise unclear(case, older)
         return Verdict("TLS13_OFFERED")
     _all_refused(case, facts, ("TLS 1.3",))
     if "TLS 1.2" in facts.accepted:
