@@ -18,6 +18,8 @@ from typing import Any
 import apsw
 import pytest
 
+from posture.store.answers import text_hash
+
 SECTOR = 512
 
 
@@ -102,6 +104,9 @@ def replay(script: Script, path: Path, synchronous: str, autocheckpoint: int) ->
     operations: list[Operation] = []
     files = _Files(operations)
     connection = apsw.Connection(str(path), vfs="recorder")
+    connection.create_scalar_function(
+        "text_hash", lambda text: text_hash(str(text)), 1, deterministic=True
+    )  # as the migrations do
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # WAL without shared memory, which a VFS of our own has not
     connection.execute(f"PRAGMA wal_autocheckpoint = {autocheckpoint}")
     try:

@@ -318,7 +318,7 @@ def _texts(connection: sqlite3.Connection) -> Iterator[str]:
     if _version(connection) != NEWEST:
         return
     for number, found, text in connection.execute("SELECT id, hash, value FROM text_value"):
-        if found != text_hash(text):
+        if not isinstance(text, str) or found != text_hash(text):
             yield f"text {number} does not match its hash"
     query = "SELECT min(id), count(*) FROM text_value NOT INDEXED GROUP BY value HAVING count(*) > 1"
     for number, count in connection.execute(query):
@@ -326,7 +326,7 @@ def _texts(connection: sqlite3.Connection) -> Iterator[str]:
     for asset, run, text, seconds, start in connection.execute(_TOLD):
         try:
             unpack(text, run, seconds, start)
-        except (ValueError, TypeError, LookupError):
+        except (ValueError, TypeError, LookupError, AttributeError):
             yield f"silence of {asset} since run {run} cannot be read"
 
 
