@@ -39,6 +39,8 @@ def lengthen(path: Path, runs: int, changes: int) -> None:
             if row[1] not in ("id", "name", "started_at", "ended_at")
         ]
         same = ", ".join(columns)
+        for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            db.execute(f"DROP TRIGGER {name}")  # closed runs are written here
         blobs = [row[0] for row in db.execute("SELECT DISTINCT blob_id FROM facts WHERE probe = 'tls'")]
         slots = db.execute(
             "SELECT asset_id, subject_id, vantage_id FROM facts WHERE probe = 'tls' AND to_run IS NULL"
@@ -51,7 +53,9 @@ def lengthen(path: Path, runs: int, changes: int) -> None:
                 (number, name, stamp(at), stamp(end)),
             )
             db.execute(
-                "INSERT INTO coverage SELECT ?, probe, targeted, answered FROM coverage WHERE run_id = 2", (number,)
+                "INSERT INTO coverage_row SELECT ?, probe_id, targeted, answered, asked_count, answered_count "
+                "FROM coverage_row WHERE run_id = 2",
+                (number,),
             )
             for asset, subject, vantage in choose.sample(slots, min(changes, len(slots))):
                 key = (asset, subject, vantage)

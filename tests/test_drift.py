@@ -17,13 +17,12 @@ from posture.drift import (
     Key,
     Probed,
     changed_subjects,
-    doubts,
     drift,
-    is_suspect,
     key_of,
     subjects_behind,
 )
 from posture.model import AssetKey, Finding, Outcome, Reason, Severity
+from posture.suspicion import doubts, is_suspect
 from tests.store import ADDRESS, CONTROLS, HTTPS, TELNET
 
 SITE = AssetKey("www.finance.gov.example", "host")

@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from ipaddress import ip_address, ip_network
 
 from posture.checks import Control, catalogue
 from posture.judge import words_of
@@ -24,13 +23,11 @@ STALE_AFTER = timedelta(days=7)
 FLAPPING = 4  # changes within the last FLAP_WINDOW answered runs
 FLAP_WINDOW = 14
 
-# A run is suspect when this much changes at once; never below MASS_ASSETS assets.
-MASS_ASSETS = 10
-MASS_FLIPS = 0.10
-MASS_SILENCE = 0.20
-
 _OUR_REFUSALS = (Reason.OUT_OF_SCOPE, Reason.NOT_GRANTED)
-_CHANGES = ("new", "regressed", "fixed", "changed")
+CHANGES = ("new", "regressed", "fixed", "changed")
+# What is told of two runs; the first ones are of what was seen, so that what merely stays need not be looked at.
+SEEN = (*CHANGES, "unstable", "policy_changed", "tool_changed")
+KINDS = (*SEEN, "out_of_scope", "persisting", "unknown", "stale")
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,9 +241,10 @@ class _Comparison:
         assert finding is not None
         after = new.outcome if new else (Outcome.UNKNOWN if kind in ("unknown", "stale") else None)
         between = (self.before.seen_at(key), self.after.seen_at(key))
-        spoken = replace(
-            finding, subject=key[2], severity=old.severity if old and kind != "changed" else finding.severity
-        )
+        severity = old.severity if old and kind != "changed" else finding.severity
+        spoken = finding
+        if (finding.subject, finding.severity) != (key[2], severity):
+            spoken = replace(finding, subject=key[2], severity=severity)
         initial = kind == "new" and key[0] in self.strangers
         return Event(kind, spoken, old.outcome if old else None, after, between, initial)
 
@@ -258,93 +256,6 @@ def _same(old: Finding, new: Finding) -> bool:
 def _told(finding: Finding) -> object:
     """The args, without what only a deeper scan adds."""
     return {name: value for name, value in finding.args.items() if name != STORES}
-
-
-def is_suspect(before: Judged, after: Judged, events: Iterable[Event], doubted: Judged | None = None) -> bool:
-    """Whether there is any doubt: see :func:`doubts`."""
-    return bool(doubts(before, after, events, doubted))
-
-
-def doubts(before: Judged, after: Judged, events: Iterable[Event], doubted: Judged | None = None) -> tuple[str, ...]:
-    """Mass-change guard: so much at once is rather a fault of ours, of the link or of a check. Sentences that say what.
-
-    At least ``MASS_ASSETS`` assets, and more than 10 % of a control's assets flip, or more than 20 % of the answers of
-    a probe, or of a probe within one ministry or one network (/24, /48), go. First sights and changes of policy or
-    rules are no flips.
-
-    Args:
-        doubted: a run between the two that was suspect itself. What it saw already, ``after`` has confirmed.
-    """
-    return (*_mass_flips(after, events, doubted), *_mass_silence(before, after, doubted))
-
-
-def _mass_flips(after: Judged, events: Iterable[Event], doubted: Judged | None) -> Iterator[str]:
-    flipped: dict[str, set[AssetKey]] = defaultdict(set)
-    for event in events:
-        is_flip = event.kind in _CHANGES and not event.initial and event.before is not event.after
-        if is_flip and not _seen_already(event, doubted):
-            flipped[event.finding.control].add(event.finding.asset)
-    both: dict[str, set[AssetKey]] = defaultdict(set)
-    for asset, control, _ in {*after.answered, *after.ended}:
-        both[control].add(asset)
-    for control, assets in sorted(flipped.items()):
-        whole = len(both[control] | assets)
-        if _mass(len(assets), whole, MASS_FLIPS):
-            yield f"{control} changed on {len(assets)} of {whole} assets at once"
-
-
-def _seen_already(event: Event, doubted: Judged | None) -> bool:
-    if doubted is None:
-        return False
-    then = doubted.known.get(event.key)
-    if then is None:
-        return event.key in doubted.ended and event.kind == "fixed"
-    return event.key in doubted.answered and then.outcome is event.after
-
-
-def _mass_silence(before: Judged, after: Judged, doubted: Judged | None) -> Iterator[str]:
-    groups = _groups(before)
-    for probe, now in sorted(after.probes.items()):
-        then = before.probes.get(probe)
-        if then is None:
-            continue
-        answered = then.answered & now.targeted
-        silent = answered - now.answered
-        if doubted and probe in doubted.probes:  # silent then already, and still: the next run has confirmed it
-            silent -= doubted.probes[probe].targeted - doubted.probes[probe].answered
-        if _mass(len(silent), len(answered), MASS_SILENCE):
-            yield f"{probe} lost its answer on {len(silent)} of {len(answered)} assets at once"
-            continue
-        for name, members in sorted(groups.items()):
-            lost, whole = silent & members, answered & members
-            if _mass(len(lost), len(whole), MASS_SILENCE):
-                yield f"{probe} lost its answer on {len(lost)} of {len(whole)} assets of {name} at once"
-
-
-def _groups(view: Judged) -> dict[str, frozenset[AssetKey]]:
-    """Assets that may fall silent together: of a ministry, of a network (by the addresses of their findings)."""
-    members: dict[str, set[AssetKey]] = defaultdict(set)
-    networks: dict[str, str] = {}
-    for key, finding in view.known.items():
-        members[f"ministry {finding.ministry}"].add(key[0])
-        if key[2] not in networks:
-            networks[key[2]] = _network(key[2])
-        if networks[key[2]]:
-            members[f"network {networks[key[2]]}"].add(key[0])
-    return {name: frozenset(assets) for name, assets in members.items() if len(assets) >= MASS_ASSETS}
-
-
-def _network(subject: str) -> str:
-    """The /24 or /48 around the address of a subject; "" for one without."""
-    try:
-        address = ip_address(address_of(subject))
-    except ValueError:
-        return ""
-    return str(ip_network((address, 24 if address.version == 4 else 48), strict=False))
-
-
-def _mass(changed: int, total: int, share: float) -> bool:
-    return changed >= MASS_ASSETS and changed > share * total
 
 
 def changed_subjects(
@@ -393,7 +304,7 @@ def confirmed(
         again: by asset and probe what the second look at each subject said: same, other or nothing.
     """
     control = shipped.get(event.finding.control)
-    if event.kind not in (*_CHANGES, "unstable") or control is None:
+    if event.kind not in (*CHANGES, "unstable") or control is None:
         return None
     said = [
         looks[subject]

@@ -7,9 +7,10 @@ A rule that crashes becomes ``unknown: bug``: one broken rule costs one control,
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from posture.checks import Case, Control, Declared, Missing, Previous, Reference, catalogue
 from posture.facts import Facts, digest, encode
@@ -70,6 +71,7 @@ def judge(
     lab: bool = False,
     controls: Collection[str] | None = None,
     shipped: Mapping[str, Control] | None = None,
+    shown: Mapping[str, Policy] | None = None,
 ) -> tuple[Finding, ...]:
     """All findings of one asset, in catalogue order.
 
@@ -79,105 +81,148 @@ def judge(
         at: the time of judging (UTC), for everything that depends on a clock.
         previous: (control, subject) -> last known answer.
         shipped: the controls to judge by; the shipped catalogue when left out.
+        shown: by control the policy as its rule is shown it, for whoever has to know what the rule reads of it.
     """
     shipped = catalogue() if shipped is None else shipped
     chosen = None if controls is None else frozenset(controls)
-    wanted = [name for name in policy.controls if chosen is None or name in chosen]
-    base = Case(docket.declared, "", docket.answers, policy, at, reference or Reference(), None, lab)
+    reference, previous = reference or Reference(), previous or {}
+    bench = _Bench(docket)
     findings: list[Finding] = []
-    for name in wanted:
-        if control := shipped.get(name):
-            for subject in _subjects(control, docket):
-                case = replace(base, subject=subject, previous=(previous or {}).get((name, subject)))
-                findings.extend(_judge_one(control, case, docket))
+    for name in policy.controls:
+        if (chosen is None or name in chosen) and (control := shipped.get(name)):
+            terms = policy if shown is None else shown[name]
+            for subject in bench.subjects(control):
+                before = previous.get((name, subject))
+                case = Case(docket.declared, subject, docket.answers, terms, at, reference, before, lab)
+                findings.extend(_judge_one(control, case, bench))
     return tuple(findings)
 
 
-def _subjects(control: Control, docket: Docket) -> tuple[str, ...]:
-    """The instances to judge: those that the control's first need was asked about."""
-    if control.subject == "asset":
-        return ("",) if any(kind == need.TYPE for need in control.rule.needs for kind, _ in docket.answers) else ()
-    first = control.rule.needs[0].TYPE
-    return tuple(sorted(subject for kind, subject in docket.answers if kind == first))
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """What findings of one subject rest on: under which authorisation, seen when, the digests of facts."""
+
+    authorisation: str | None
+    observed_at: datetime | None
+    facts: tuple[str, ...]
 
 
-def _judge_one(control: Control, case: Case, docket: Docket) -> Iterator[Finding]:
+@dataclass(slots=True)
+class _Bench:
+    """A docket laid out: what is the same for many controls is worked out once."""
+
+    docket: Docket
+    asked: dict[str, list[str]] = field(default_factory=dict)  # facts type name -> subjects, in order
+    key: AssetKey = field(init=False)
+    _rests: dict[tuple[tuple[type[Facts], ...], str], _Rest] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for kind, subject in self.docket.answers:
+            self.asked.setdefault(kind, []).append(subject)
+        self.key = self.docket.key
+
+    def subjects(self, control: Control) -> Sequence[str]:
+        """The instances to judge: those that the control's first need was asked about."""
+        needs = control.rule.needs
+        if control.subject == "asset":
+            return ("",) if any(need.TYPE in self.asked for need in needs) else ()
+        return sorted(self.asked.get(needs[0].TYPE, ()))
+
+    def rest(self, control: Control, subject: str) -> _Rest:
+        needs = control.rule.needs
+        found = self._rests.get((needs, subject))
+        if found is None:
+            found = self._rests[needs, subject] = self._rest_of(needs, subject)
+        return found
+
+    def _rest_of(self, needs: Iterable[type[Facts]], subject: str) -> _Rest:
+        docket = self.docket
+        used: set[str] = set()
+        seen_at: list[datetime] = []
+        authority: str | None = None
+        for kind in (need.TYPE for need in needs):
+            for one in [subject] if (kind, subject) in docket.answers else self.asked.get(kind, ()):
+                answer = docket.answers[kind, one]
+                authority = authority or docket.authority.get((kind, one))
+                if isinstance(answer, Observed):
+                    used.add(docket.digest_of(kind, one, answer.facts))
+                if not isinstance(answer, Unobserved):
+                    seen_at.append(answer.at)
+        return _Rest(authority, max(seen_at, default=None), tuple(sorted(used)))
+
+
+def _judge_one(control: Control, case: Case, bench: _Bench) -> list[Finding]:
     try:
         judged = control.rule.judge(case)
-        verdicts = [(case.subject, judged)] if isinstance(judged, Verdict) else list(judged)
-        findings = [_about(control, case, docket, subject, said) for subject, said in verdicts]
+        verdicts = [(case.subject, judged)] if isinstance(judged, Verdict) else judged
+        return [_about(control, case, bench, subject, said) for subject, said in verdicts]
     except Missing as missing:
-        findings = [_without(control, case, docket, missing.answer)]
+        return [_without(control, case, bench, case.subject, missing.answer)]
     except Exception:  # the one broad except of the judge: a crash becomes a value
-        log.exception("rule %s crashed on %s %s", control.id, docket.declared.name, case.subject)
-        findings = [_without(control, case, docket, Unobserved(Reason.BUG, case.at))]
-    yield from findings
+        log.exception("rule %s crashed on %s %s", control.id, case.asset.name, case.subject)
+        return [_without(control, case, bench, case.subject, Unobserved(Reason.BUG, case.at))]
 
 
-def _about(control: Control, case: Case, docket: Docket, subject: str, said: Verdict | Unobserved) -> Finding:
+def _about(control: Control, case: Case, bench: _Bench, subject: str, said: Verdict | Unobserved) -> Finding:
     """One pair of a rule's answer: judged, or seen too little of to be judged."""
     if isinstance(said, Unobserved):
-        return replace(_without(control, case, docket, said), subject=subject)
-    return _finding(control, case, docket, subject, said)
-
-
-def _finding(control: Control, case: Case, docket: Docket, subject: str, verdict: Verdict) -> Finding:
-    tag = control.tags[verdict.tag]
-    return replace(
-        _blank(control, case, docket, subject),
+        return _without(control, case, bench, subject, said)
+    tag = control.tags[said.tag]
+    return _finding(
+        control,
+        case,
+        bench,
+        subject,
         outcome=case.policy.outcome(control.id, tag.name, tag.outcome),
-        severity=verdict.severity or control.severity,
-        confidence=verdict.confidence,
+        severity=said.severity or control.severity,
+        confidence=said.confidence,
         tag=tag.name,
-        args=dict(verdict.args),
-        good_until=verdict.good_until,
+        args=dict(said.args),
+        good_until=said.good_until,
     )
 
 
-def _without(control: Control, case: Case, docket: Docket, answer: Absent | Unobserved) -> Finding:
-    blank = _blank(control, case, docket, case.subject)
+def _without(control: Control, case: Case, bench: _Bench, subject: str, answer: Absent | Unobserved) -> Finding:
     if isinstance(answer, Absent):
-        return replace(
-            blank,
+        return _finding(
+            control,
+            case,
+            bench,
+            subject,
             outcome=Outcome.NOT_APPLICABLE,
+            severity=control.severity,
             tag=NOTHING_THERE,
             args={"cause": str(answer.cause), "detail": answer.detail},
         )
     args = {"detail": answer.detail} if answer.detail else {}
-    return replace(blank, outcome=Outcome.UNKNOWN, reason=answer.reason, code=answer.code, args=args)
-
-
-def _blank(control: Control, case: Case, docket: Docket, subject: str) -> Finding:
-    """What every finding of this case shares: whom it concerns and which facts it rests on."""
-    used: list[str] = []
-    seen_at: list[datetime] = []
-    authority: str | None = None
-    for need in control.rule.needs:
-        subjects = (
-            [case.subject]
-            if (need.TYPE, case.subject) in docket.answers
-            else [s for k, s in docket.answers if k == need.TYPE]
-        )
-        for one in subjects:
-            answer = docket.answers[need.TYPE, one]
-            authority = authority or docket.authority.get((need.TYPE, one))
-            if isinstance(answer, Observed):
-                used.append(docket.digest_of(need.TYPE, one, answer.facts))
-            if not isinstance(answer, Unobserved):
-                seen_at.append(answer.at)
-    provider = docket.providers.get(case.subject)
-    return Finding(
-        ministry=docket.ministry,
-        asset=docket.key,
-        subject=subject,
-        control=control.id,
+    return _finding(
+        control,
+        case,
+        bench,
+        subject,
         outcome=Outcome.UNKNOWN,
         severity=control.severity,
-        authorisation=authority,
+        reason=answer.reason,
+        code=answer.code,
+        args=args,
+    )
+
+
+def _finding(control: Control, case: Case, bench: _Bench, subject: str, **said: Any) -> Finding:
+    """With what every finding of this case shares: whom it concerns and which facts it rests on."""
+    rest = bench.rest(control, case.subject)
+    provider = bench.docket.providers.get(case.subject)
+    return Finding(
+        ministry=bench.docket.ministry,
+        asset=bench.key,
+        subject=subject,
+        control=control.id,
+        authorisation=rest.authorisation,
         mends="provider" if provider else "ministry",
         provider=provider,
-        observed_at=max(seen_at, default=None),
-        facts=tuple(sorted(set(used))),
+        observed_at=rest.observed_at,
+        facts=rest.facts,
+        **said,
     )
 
 

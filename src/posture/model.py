@@ -14,11 +14,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from functools import lru_cache
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 
 class Outcome(StrEnum):
-    """What a rule says of one control on one subject."""
+    """What a rule says of one control on one subject. ``is_open``: whether somebody has something to mend."""
+
+    is_open: bool
 
     PASS = "pass"  # noqa: S105 (an outcome, no password)
     WARN = "warn"
@@ -27,10 +30,12 @@ class Outcome(StrEnum):
     NOT_APPLICABLE = "not_applicable"
     UNKNOWN = "unknown"
 
-    @property
-    def is_open(self) -> bool:
-        """Whether somebody has something to mend."""
-        return self in (Outcome.WARN, Outcome.FAIL)
+    def __new__(cls, value: str) -> Self:
+        """Kept with the member: the history of a nation asks it a million times."""
+        one = str.__new__(cls, value)
+        one._value_ = value
+        one.is_open = value in ("warn", "fail")
+        return one
 
 
 class Severity(StrEnum):
@@ -115,16 +120,14 @@ class AbsentCause(StrEnum):
     NOT_DECLARED = "not_declared"  # the inventory declares no such port or role
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class AssetKey:
-    """Identity of an asset: (name, kind). kind is host, zone or address."""
+class AssetKey(NamedTuple):
+    """Identity of an asset: (name, kind). kind is host, zone or address.
+
+    A tuple, which Python hashes and compares by itself: a national history looks up hundreds of thousands of these.
+    """
 
     name: str
     kind: str
-
-    def __hash__(self) -> int:
-        """The name's alone, which Python remembers: a national history looks up hundreds of thousands of these."""
-        return hash(self.name)
 
 
 F_co = TypeVar("F_co", covariant=True)
@@ -232,6 +235,7 @@ def endpoint(address: str, port: int, protocol: str = "tcp") -> str:
     return f"{host}:{port}/{protocol}"
 
 
+@lru_cache(maxsize=4096)
 def parse_endpoint(subject: str) -> tuple[str, int, str]:
     """Inverse of :func:`endpoint`.
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from posture.drift import confirmed
+from posture.drift import KINDS, SEEN, confirmed
 from posture.errors import UsageError
-from posture.history import event_row
+from posture.history import compare, event_row
 from posture.model import Outcome
 from posture.store import RunRecord, Store
 from posture.store.choice import as_of, latest_closed, two_runs
-from posture.store.judging import compare_runs, moved_events, trusted_before
+from posture.store.judging import can_be_compared_by_moves, compare_runs, moved_events
 from posture.store.tally import tally
 
 Row = dict[str, Any]
@@ -38,17 +38,13 @@ def changes(
     for name in ministries:
         if name not in known:
             raise UsageError(f"no ministry {name!r} in the history. Choose from: {', '.join(sorted(known)[:20])}.")
-    why: tuple[str, ...] = ()
-    plain = before.judgement == after.judgement and not after.suspect
-    if plain and trusted_before(store.reader, after) == before:
-        events = moved_events(store.reader, before, after)
+    if can_be_compared_by_moves(store.reader, before, after):
+        events, why = moved_events(store.reader, before, after)
     else:
         everything, why = compare_runs(store.reader, before, after, store.shipped)
         events = tuple(one for one in everything if one.kind != "persisting" and one.after is not Outcome.UNKNOWN)
     assets = {event.finding.asset for event in events}
-    whose = {
-        key: one.ministry for run in (before, after) for key, one in store.reader.entries(run.number, assets).items()
-    }
+    whose = {key: code for run in (before, after) for key, code in store.reader.whose(run.number, assets).items()}
     again = store.reader.second_looks(after.number)
     return {
         "schema": "posture-drift/1",
@@ -62,6 +58,31 @@ def changes(
             if not ministries or whose[one.finding.asset] in ministries
         ],
     }
+
+
+def drift_of(
+    store: Store,
+    from_run: str = "previous",
+    to_run: str = "latest",
+    *,
+    vantage: str | None = None,
+    ministries: Sequence[str] = (),
+    kinds: Collection[str] | None = (),
+) -> Row:
+    """``posture-drift/1`` with some kinds of events.
+
+    Args:
+        kinds: among :data:`posture.drift.KINDS`; none: as :func:`changes`; None: all of them.
+
+    Raises:
+        UsageError: as :func:`changes`, or no such kind.
+    """
+    for kind in kinds or ():
+        if kind not in KINDS:
+            raise UsageError(f"no kind of change {kind!r}. Choose among all, {', '.join(KINDS)}.")
+    quick = kinds is not None and set(kinds) <= set(SEEN)
+    told = (changes if quick else compare)(store, from_run, to_run, vantage=vantage, ministries=ministries)
+    return told if not kinds else {**told, "events": [row for row in told["events"] if row["kind"] in kinds]}
 
 
 def standing(store: Store, *, at: str | None = None, vantage: str | None = None) -> Row:

@@ -24,10 +24,11 @@ from posture.store.under import known_under
 
 Row = dict[str, Any]
 
-_SCORES = """SELECT run_id, ministry, tenths, low, high, coverage, grade FROM score
-  WHERE run_id BETWEEN ? AND ? {} ORDER BY run_id, ministry"""
-_PARTS = "SELECT run_id, ministry, part, tenths, count FROM score_part WHERE run_id BETWEEN ? AND ? {}"
-_ONLY = "AND ministry IN ({})"
+# Both tables lie run after run: of some ministries one row is looked up in each.
+_SCORES = """SELECT run_id, value, tenths, low, high, coverage, grade FROM score_row JOIN text_value ON id = ministry_id
+  WHERE run_id IN (SELECT id FROM run WHERE id BETWEEN ? AND ?) {} ORDER BY run_id, value"""
+_PARTS = """SELECT run_id, ministry, part, tenths, count FROM score_part
+  WHERE run_id IN (SELECT id FROM run WHERE id BETWEEN ? AND ?) {}"""
 
 
 # ---- what a run stores when it closes
@@ -107,7 +108,8 @@ def _seen_otherwise(before: Scene, anew: Scene) -> frozenset[Key]:
 
 
 def _scored_before(store: Store, run: RunRecord) -> RunRecord | None:
-    scored = {number for (number,) in store.connection.execute("SELECT run_id FROM score WHERE ministry = ''")}
+    query = "SELECT run_id FROM score_row WHERE ministry_id = ?"
+    scored = {number for (number,) in store.connection.execute(query, (store.reader.texts.known(""),))}
     earlier = store.reader.runs(run.vantage)
     return next((one for one in earlier if one.number < run.number and one.number in scored), None)
 
@@ -154,18 +156,19 @@ def trend(
 
 def _must_be_scored(store: Store, ministries: Sequence[str]) -> None:
     for name in ministries:
-        row = store.connection.execute("SELECT 1 FROM score WHERE ministry = ? LIMIT 1", (name,)).fetchone()
+        query = "SELECT 1 FROM score_row WHERE ministry_id = ? LIMIT 1"
+        row = store.connection.execute(query, (store.reader.texts.known(name),)).fetchone()
         if row is None or not name:
             known = store.connection.execute("SELECT DISTINCT ministry FROM score WHERE ministry <> '' ORDER BY 1")
             choice = ", ".join(code for (code,) in known) or "none"
             raise UsageError(f"no ministry {name!r} was ever scored. Choose from: {choice}.")
 
 
-def trends_until(store: Store, run: RunRecord) -> dict[str, tuple[Row, ...]]:
-    """The points of every ministry, and of the State as "", up to a run at its vantage; for reports."""
+def trends_until(store: Store, run: RunRecord, ministries: Sequence[str] = ()) -> dict[str, tuple[Row, ...]]:
+    """The points of every ministry, and of the State as "", or of some, up to a run at its vantage; for reports."""
     found: dict[str, list[Row]] = defaultdict(list)
     runs = [one for one in reversed(store.reader.runs(run.vantage)) if one.closed and one.number <= run.number]
-    for point in _Points(store, runs, ()).of(runs) if runs else ():
+    for point in _Points(store, runs, tuple(ministries)).of(runs) if runs else ():
         found[point["ministry"]].append(point)
     return {name: tuple(points) for name, points in found.items()}
 
@@ -188,13 +191,15 @@ class _Points:
     ministries: tuple[str, ...]
 
     def of(self, shown: Sequence[RunRecord]) -> list[Row]:
-        where = _ONLY.format(", ".join("?" * len(self.ministries))) if self.ministries else ""
-        bounds = (self.runs[0].number, shown[-1].number, *self.ministries)
+        bounds = (self.runs[0].number, shown[-1].number)
         scores: dict[int, dict[str, ScoreRow]] = defaultdict(dict)
-        for run, ministry, *row in self.store.connection.execute(_SCORES.format(where), bounds):
+        numbers = [self.store.reader.texts.known(name) for name in self.ministries]
+        query = _SCORES.format(_among("ministry_id", numbers))
+        for run, ministry, *row in self.store.connection.execute(query, (*bounds, *numbers)):
             scores[run][ministry] = ScoreRow(*row)
         parts: dict[tuple[int, str], dict[str, tuple[int, int]]] = defaultdict(dict)
-        for run, ministry, part, tenths, count in self.store.connection.execute(_PARTS.format(where), bounds):
+        query = _PARTS.format(_among("ministry", self.ministries))
+        for run, ministry, part, tenths, count in self.store.connection.execute(query, (*bounds, *self.ministries)):
             parts[run, ministry][part] = (tenths, count)
         ours = {run.number for run in self.runs}
         names = sorted({name for run, rows in scores.items() if run in ours for name in rows})
@@ -215,6 +220,10 @@ class _Points:
             if scored:
                 last, judged = scored, run.judgement
         return points
+
+
+def _among(column: str, some: Sequence[object]) -> str:
+    return f"AND {column} IN ({', '.join('?' * len(some))})" if some else ""
 
 
 def _point(

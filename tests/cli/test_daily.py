@@ -209,8 +209,27 @@ def test_drift_between_the_first_two_scans(scanned: Scanned) -> None:
     assert scanned.ask("drift", "--from", middle, "--to", oldest).code == 2
 
 
+def test_a_table_of_drift_lists_what_changed_and_kind_chooses(scanned: Scanned) -> None:
+    _, middle, oldest = (run["id"] for run in scanned.ask("runs", "--format", "json").document["runs"])
+    between = ("drift", "--from", oldest, "--to", middle)
+    everything = scanned.ask(*between, "--format", "jsonl").records
+    kinds = {event["kind"] for event in everything}
+    table, whole = scanned.ask(*between).out, scanned.ask(*between, "--kind", "all").out
+
+    assert "persisting" in kinds
+    assert "\npersisting " in whole
+    assert "\npersisting " not in table
+    assert table.endswith("What persists and what could not be seen is not listed: --kind all\n")
+    for chosen in ("fixed", "new,fixed", "persisting"):
+        told = scanned.ask(*between, "--kind", chosen, "--format", "jsonl").records
+        assert told == [event for event in everything if event["kind"] in chosen.split(",")]
+    assert scanned.ask(*between, "--kind", "fixed", "--format", "csv").code == 0
+
+
 @pytest.mark.parametrize(
-    "words", [("--from", "nosuch"), ("--ministry", "nosuch"), ("--format", "nosuch")], ids=" ".join
+    "words",
+    [("--from", "nosuch"), ("--ministry", "nosuch"), ("--format", "nosuch"), ("--kind", "nosuch")],
+    ids=" ".join,
 )
 def test_a_bad_selector_of_drift_is_2(words: tuple[str, str], scanned: Scanned) -> None:
     assert scanned.ask("drift", *words).code == 2

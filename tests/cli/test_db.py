@@ -40,7 +40,7 @@ def test_a_sound_history_is_0_and_says_what_was_looked_at(world: World) -> None:
 
     assert (said.code, said.err) == (0, "")
     assert said.out == (
-        f"{world.path} is sound: file, pages, values, references, schema, intervals, journal, blobs, bitmaps. "
+        f"{world.path} is sound: file, pages, values, references, schema, intervals, journal, blobs, texts, bitmaps. "
         f"Schema {NEWEST}, 5 runs, 1 asset, 6 findings, 5 records of evidence.\n"
     )
 
@@ -48,12 +48,12 @@ def test_a_sound_history_is_0_and_says_what_was_looked_at(world: World) -> None:
 def test_a_damaged_history_is_1_and_every_fault_has_a_line(world: World) -> None:
     with closing(sqlite3.connect(world.path, isolation_level=None)) as connection:
         connection.execute("UPDATE blob SET data = x'00000000' WHERE id = 2")
-        connection.execute("DROP TRIGGER finding_kept")
+        connection.execute("DROP TRIGGER verdict_kept")
     said = posture("db", "check")
     lines = said.out.splitlines()
 
     assert said.code == 1
-    assert lines[0] == "schema      the trigger finding_kept is missing"
+    assert lines[0] == "schema      the trigger verdict_kept is missing"
     assert lines[1].startswith("blobs       blob 2 (sha256:")
     assert lines[2] == f"{world.path} is damaged: 2 faults."
     assert lines[3].startswith("Restore it from a backup")

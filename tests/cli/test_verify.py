@@ -62,7 +62,7 @@ def test_the_ways_to_name_a_history(words: list[str], world: World) -> None:
 
 
 def test_a_changed_finding_is_1_and_named(world: World) -> None:
-    tampered(world, "UPDATE finding SET outcome = 0 WHERE outcome = 2")
+    tampered(world, "UPDATE verdict SET said = said % 8 WHERE said / 8 = 2")
     said = posture("verify", "--db", "town.db")
 
     assert said.code == 1

@@ -257,16 +257,17 @@ connection = database.connect_write(path)
 print("ready", flush=True)
 sys.stdin.readline()
 refused = 0
+insert = "INSERT INTO text_value (hash, value) VALUES (?, ?)"
 for number in range(count):
     try:
         if begin == "ours":
             with database.transaction(path, connection):
                 seen = connection.execute("SELECT count(*) FROM text_value").fetchone()[0]
-                connection.execute("INSERT INTO text_value (value) VALUES (?)", (f"{sys.argv[4]} {number} {seen}",))
+                connection.execute(insert, (number, f"{sys.argv[4]} {number} {seen}"))
         else:
             connection.execute("BEGIN DEFERRED")
             seen = connection.execute("SELECT count(*) FROM text_value").fetchone()[0]
-            connection.execute("INSERT INTO text_value (value) VALUES (?)", (f"{sys.argv[4]} {number} {seen}",))
+            connection.execute(insert, (number, f"{sys.argv[4]} {number} {seen}"))
             connection.execute("COMMIT")
     except Exception:
         refused += 1

@@ -19,7 +19,8 @@ from posture.store.health import check
 from tests.durability import loops
 from tests.durability.test_kills import ROOT
 from tests.store import HTTPS, SITE, World, tls
-from tests.store.keeping import of_schema_1, told
+from tests.store.keeping import of_schema_1, told, year
+from tests.store.narrowed import of_schema_8
 
 KILLS = loops(12, 60)
 
@@ -69,22 +70,29 @@ for line in sys.stdin:
 """
 
 
-@pytest.fixture
-def old(tmp_path: Path) -> Path:
-    """A history of schema 1."""
+@pytest.fixture(params=["schema 1", "schema 8"])
+def old(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A history of schema 1, which is empty; one of schema 8, whose rows are all written anew."""
     path = tmp_path / "old.db"
-    of_schema_1(path)
+    if request.param == "schema 1":
+        of_schema_1(path)
+    else:
+        year(World(tmp_path / "today.db"))
+        of_schema_8(tmp_path / "today.db", path)
     return path
 
 
 def shape(path: Path) -> tuple[int, tuple[str, ...]]:
-    """The schema's number and all that is in it, after recovery."""
+    """The schema's number, all that is in it, and every row of every table, after recovery."""
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         names = connection.execute("SELECT coalesce(sql, name) FROM sqlite_master ORDER BY type, name").fetchall()
         done = connection.execute("SELECT name FROM _sqlite_migrations ORDER BY name").fetchall()
         number = connection.execute("PRAGMA user_version").fetchone()[0]
-    return number, tuple(text for (text,) in [*names, *done])
+        query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '%sqlite%' ORDER BY name"
+        tables = [name for (name,) in connection.execute(query)]
+        rows = [repr(row) for table in tables for row in connection.execute(f"SELECT * FROM {table}")]
+    return number, (*(text for (text,) in [*names, *done]), *rows)
 
 
 def test_killed_at_any_point_the_schema_is_the_old_or_the_new(old: Path, tmp_path: Path) -> None:

@@ -191,7 +191,7 @@ def test_a_history_that_was_changed_is_not_proved_and_the_old_file_stays(tmp_pat
     world = country(tmp_path)
     path = tmp_path / "e.zip"
     path.write_bytes(b"an older export")
-    tamper(world.path, "DROP TRIGGER finding_frozen", "UPDATE finding SET outcome = 0 WHERE outcome = 2")
+    tamper(world.path, "DROP TRIGGER verdict_frozen", "UPDATE verdict SET said = said % 8 WHERE said / 8 = 2")
 
     with pytest.raises(StoreError, match="is not what the ledger signed"):
         written(world, path, proof=True)

@@ -113,6 +113,8 @@ ALLOWED: dict[str, set[str]] = {
     "ctypes": {"posture.net.keeper"},
     "os.exec*": {"posture.net.keeper"},
     "os.fork*": {"posture.net.keeper"},
+    # Copies of this program that read the history and send nothing; the sandbox has no part in judging.
+    "multiprocessing": {"posture.store.walking"},
 }
 
 

@@ -69,7 +69,7 @@ def test_a_removed_leaf(world: World) -> None:
 
 def test_an_edited_finding_is_named_by_ministry_run_and_record(world: World) -> None:
     run = runs_of(world)[1]
-    tampered(world, f"UPDATE finding SET outcome = 0 WHERE outcome = 2 AND from_run = {run.number}")
+    tampered(world, f"UPDATE verdict SET said = said % 8 WHERE said / 8 = 2 AND from_run = {run.number}")
     said = faults(world)
 
     assert f"run {run.id}, ministry finance: record" in said
@@ -78,10 +78,8 @@ def test_an_edited_finding_is_named_by_ministry_run_and_record(world: World) -> 
 
 
 def test_an_interval_that_was_made_longer(world: World) -> None:
-    first, fixed = runs_of(world)[1], runs_of(world)[3]
-    where = f"from_run = {first.number} AND outcome = 2"
-    indices = ("DROP INDEX finding_open", "DROP INDEX finding_now")
-    tampered(world, *indices, f"UPDATE finding SET to_run = NULL, end_cause = NULL WHERE {where}")
+    fixed = runs_of(world)[3]
+    tampered(world, f"UPDATE verdict SET from_run = from_run + 1 WHERE from_run = {fixed.number}")
 
     assert f"run {fixed.id}, ministry finance: " in faults(world)
 
@@ -90,7 +88,10 @@ def test_a_run_that_was_dropped_from_history_and_ledger(world: World) -> None:
     run = runs_of(world)[2]
     tampered(
         world,
-        *(f"DELETE FROM {table} WHERE run_id = {run.number}" for table in ("leaf", "log_entry", "coverage", "judged")),
+        *(
+            f"DELETE FROM {table} WHERE run_id = {run.number}"
+            for table in ("leaf", "log_entry", "coverage_row", "judged_row")
+        ),
         f"DELETE FROM run WHERE id = {run.number}",
     )
 
@@ -148,8 +149,7 @@ def test_a_cut_tail_is_known_from_a_kept_checkpoint_and_from_the_trail(world: Wo
         world,
         "DELETE FROM log_entry WHERE place = 4",
         "DELETE FROM checkpoint WHERE size = 5",
-        *(f"DELETE FROM {table} WHERE from_run = {last.number}" for table in ("miss",)),
-        *(f"DELETE FROM {table} WHERE run_id = {last.number}" for table in ("leaf", "coverage", "judged")),
+        *(f"DELETE FROM {table} WHERE run_id = {last.number}" for table in ("leaf", "coverage_row", "judged_row")),
         f"DELETE FROM run WHERE id = {last.number}",
     )
 
@@ -183,7 +183,7 @@ def test_older_history_rewritten_under_the_same_origin(world: World) -> None:
     run = runs_of(world)[1]
     tampered(
         world,
-        f"UPDATE finding SET outcome = 0 WHERE outcome = 2 AND from_run = {run.number}",
+        f"UPDATE verdict SET said = said % 8 WHERE said / 8 = 2 AND from_run = {run.number}",
         "DELETE FROM checkpoint",
         "DELETE FROM log_entry WHERE place > 0",
         f"DELETE FROM leaf WHERE run_id > {runs_of(world)[0].number}",
@@ -206,9 +206,9 @@ def test_older_history_rewritten_under_the_same_origin(world: World) -> None:
         ("DELETE FROM checkpoint WHERE size = 5", "no checkpoint signs the ledger beyond entry 3"),
         ("UPDATE log_entry SET body = x'00' WHERE place = 2", "entry 2 cannot be read"),
         ("UPDATE log_entry SET hash = zeroblob(32) WHERE place = 2", "entry 2 (run"),
-        ("UPDATE coverage SET answered = targeted WHERE run_id = 5", "is not what was signed"),
+        ("UPDATE coverage_row SET answered = targeted WHERE run_id = 5", "is not what was signed"),
         ("UPDATE declaration SET ministry_id = 3 - ministry_id WHERE asset_id = 1", "is not what was signed"),
-        ("DELETE FROM event_row WHERE run_id = 2", "records that it had are gone"),
+        ("UPDATE verdict SET event = NULL WHERE from_run = 2", "records that it had are gone"),
     ],
 )
 def test_whatever_is_changed_is_named(change: str, words: str, world: World) -> None:

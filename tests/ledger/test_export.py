@@ -172,7 +172,7 @@ def test_a_succession_of_keys_travels_too(world: World, tmp_path: Path) -> None:
 
 
 def test_what_was_changed_in_the_history_cannot_be_proved(world: World) -> None:
-    tampered(world, "UPDATE finding SET outcome = 0 WHERE outcome = 2")
+    tampered(world, "UPDATE verdict SET said = said % 8 WHERE said / 8 = 2")
 
     with pytest.raises(StoreError, match="'posture verify --db' names what was changed"):
         Parcel(world)

@@ -67,3 +67,21 @@ def test_a_letter_that_does_not_stand_for_the_run_is_not_told_of(tmp_path: Path)
 
 def test_of_a_history_that_did_not_write_it_down_those_count_under_which_it_was_asked(history: Sealed) -> None:
     assert letters(history, "finance") == [[LETTER.authorisation]] * 4
+
+
+def test_a_ministry_read_alone_has_the_records_that_it_has_among_all(tmp_path: Path) -> None:
+    """Also of what moves from one to the other, and of letters that nobody wrote down."""
+    history = sealed(tmp_path)
+    history.scan("one")
+    for ministry in ("finance", "health", "finance"):
+        history.scan("bad", assets=(FINANCE, replace(HEALTH, ministry=ministry)))
+    with history.world.open(write=False) as store:
+        runs = store.reader.runs()[::-1]
+        for names in ({"finance"}, {"health"}, {"finance", "health"}):
+            whole, alone = Chronicle(store), Chronicle(store, frozenset(names))
+            for run in runs:
+                records = whole.of(run)
+                assert {name: alone.of(run).get(name, []) for name in names} == {
+                    name: records.get(name, []) for name in names
+                }
+                assert not any(told for name, told in alone.of(run).items() if name not in names)

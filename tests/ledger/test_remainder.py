@@ -28,15 +28,18 @@ def history(tmp_path: Path) -> Sealed:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ("UPDATE judged SET silent = known WHERE run_id = 3", "(judged t.cert)"),
-        ("UPDATE judged SET known = asked, asked = silent WHERE run_id = 3", "(judged t.cert)"),
-        ("UPDATE coverage SET answered = (SELECT inventory FROM run WHERE id = 6) WHERE run_id = 3", "(coverage tls)"),
+        ("UPDATE judged_row SET silent = known WHERE run_id = 3", "(judged t.cert)"),
+        ("UPDATE judged_row SET known = asked, asked = silent WHERE run_id = 3", "(judged t.cert)"),
+        ("UPDATE coverage_row SET answered = (SELECT max(id) FROM packed) WHERE run_id = 3", "(coverage tls)"),
         ("UPDATE declaration SET body = replace(body, 'criticality\":2', 'criticality\":3')", "(declared "),
         ("UPDATE declaration SET to_run = 4 WHERE to_run IS NOT NULL", "(closed declaration "),
-        ("INSERT INTO score VALUES (3, '', 1000, 1000, 1000, 1000, 'A')", "(score)"),
+        ("INSERT INTO score_row SELECT 3, id, 1000, 1000, 1000, 1000, 'A' FROM text_value WHERE value = ''", "(score)"),
         ("UPDATE run SET lab = 1 - lab WHERE id = 2", "(terms)"),
         ("UPDATE run SET controls = '[]' WHERE id = 2", "(terms)"),
-        ("UPDATE miss SET detail = 'the line was down'", "(detail "),
+        (
+            "UPDATE text_value SET value = replace(value, 'no answer', 'no line') WHERE value LIKE '{%asked%'",
+            "(detail ",
+        ),
         ("UPDATE authority SET signers = 'somebody' WHERE run_id = 2", "(authority)"),
     ],
 )
@@ -49,12 +52,14 @@ def test_whatever_is_changed_is_named(history: Sealed, change: str, words: str) 
 @pytest.mark.parametrize(
     "change",
     [
-        "UPDATE finding SET control_id = 999 WHERE from_run = 2",
-        "UPDATE finding SET body_id = 99999 WHERE from_run = 2",
-        "UPDATE finding SET asset_id = 99999 WHERE from_run = 2",
+        "UPDATE verdict SET control_id = 999 WHERE from_run = 2",
+        "UPDATE verdict SET body_id = 99999 WHERE from_run = 2",
+        "UPDATE verdict SET asset_id = 99999 WHERE from_run = 2",
         "UPDATE text_value SET value = '{' WHERE value LIKE '%bad%'",
         "UPDATE run SET inventory = x'00' WHERE id = 2",
-        "UPDATE coverage SET answered = x'00' WHERE run_id = 2",
+        "UPDATE packed SET data = x'00' WHERE id IN (SELECT answered FROM coverage_row WHERE run_id = 2)",
+        "UPDATE silence SET said_id = 1",
+        "UPDATE silence SET seconds = 'soon'",
     ],
 )
 def test_what_cannot_be_read_any_more_is_named_too(history: Sealed, change: str) -> None:

@@ -14,6 +14,7 @@ from posture.facts import PortsFacts, TlsFacts
 from posture.facts.service import PortAnswer
 from posture.model import AbsentCause, Answer, AssetKey, Observed, Outcome, Reason, Verdict
 from posture.store import RunRecord, ScoreRow, Store
+from posture.store.scores import put_scores
 from tests.store import ADDRESS, CONTROLS, DAY, HTTPS, SITE, T0, TELNET, World, absent, policy, said, silence, site, tls
 
 THERE = site(1).key
@@ -271,13 +272,17 @@ def test_a_closed_run_and_its_intervals_are_immutable(world: World) -> None:
         for statement in (
             "UPDATE run SET tool = 'x'",
             "DELETE FROM run",
-            "DELETE FROM finding",
-            "UPDATE finding SET outcome = 0 WHERE to_run IS NULL",
-            "UPDATE finding SET to_run = NULL, end_cause = NULL WHERE to_run IS NOT NULL",
+            "DELETE FROM verdict",
+            "UPDATE verdict SET said = 0",
+            "UPDATE verdict SET event = 64",
             "DELETE FROM facts",
             "UPDATE facts SET blob_id = 1 WHERE to_run IS NULL",
-            "UPDATE coverage SET answered = targeted",
-            "DELETE FROM judged",
+            "UPDATE coverage_row SET answered = targeted",
+            "DELETE FROM judged_row",
+            "UPDATE packed SET data = x''",
+            "DELETE FROM packed",
+            "UPDATE track SET judgement_id = 1",
+            "DELETE FROM track",
         ):
             with pytest.raises(sqlite3.IntegrityError):
                 store.connection.execute(statement)
@@ -288,31 +293,32 @@ def test_two_open_intervals_of_one_finding_are_impossible(world: World) -> None:
     world.scan(cert(tls("good")))
     with world.open() as store:
         run = store.begin(world.start(cert(tls("good")))).run.number
-        for live in (1, 0):
-            copy = (
-                f"INSERT INTO finding SELECT asset_id, control_id, subject_id, judgement_id, vantage_id, ?, NULL, {live}, 2, "
-                "severity, body_id, cause, NULL FROM finding WHERE from_run < ?"
-            )
-            if not live:
-                store.connection.execute(copy, (run, run))  # beside the live one
-            with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
-                store.connection.execute(copy, (run + (not live), run))
+        place = "INSERT INTO verdict SELECT asset_id, control_id, subject_id, track_id"
+        store.connection.execute(f"{place}, {run}, 20, body_id, 1, NULL FROM verdict WHERE from_run = 1")
+        with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+            store.connection.execute(f"{place}, {run}, 12, body_id, 1, NULL FROM verdict WHERE from_run = 1")
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):  # what came before it would last less long
+            store.connection.execute(f"{place}, 2, 12, body_id, 1, NULL FROM verdict WHERE from_run = 1")
+        query = "SELECT count(*) FROM finding WHERE to_run IS NULL GROUP BY asset_id, control_id, subject_id"
+        assert {count for (count,) in store.connection.execute(query)} == {1}
 
 
 @pytest.mark.parametrize(
     "statement",
     [
-        "INSERT INTO finding SELECT asset_id, control_id, subject_id, 1, 99, 1, 2, 1, 2, 3, body_id, 'first', 'target' "
-        "FROM finding",
+        "INSERT INTO verdict SELECT asset_id, control_id, subject_id, 1, 2, 16, body_id, 1, NULL FROM verdict",
         "INSERT INTO facts SELECT asset_id, 'other', subject_id, vantage_id, 1, 2, at, blob_id, 0, NULL FROM facts",
-        "INSERT INTO miss SELECT asset_id, 'other', subject_id, vantage_id, 1, 2, at, 'timeout', NULL, '', NULL FROM facts",
-        "INSERT INTO coverage SELECT run_id, 'other', targeted, answered, 1, 1 FROM coverage",
-        "INSERT INTO judged SELECT run_id, 3, asked, known, silent FROM judged",
-        "INSERT INTO event_row SELECT run_id, asset_id, control_id, subject_id, 'other', 0, 0, 0, 0, 1, 1 FROM event_row",
+        "INSERT INTO silence SELECT asset_id, vantage_id, 2, NULL, said_id, '9' FROM silence",
+        "UPDATE silence SET to_run = NULL",
+        "UPDATE silence SET seconds = '9'",
+        "DELETE FROM silence",
+        "INSERT INTO coverage_row SELECT run_id, 1, targeted, answered, 1, 1 FROM coverage_row",
+        "INSERT INTO judged_row SELECT run_id, 3, asked, known, silent FROM judged_row",
+        "INSERT INTO event_row SELECT from_run, asset_id, control_id, subject_id, 'new', 0, 0, 0, 0, 1, 1 FROM verdict",
         "UPDATE event_row SET severity = 0",
         "DELETE FROM event_row",
-        "UPDATE score SET tenths = 1000",
-        "DELETE FROM score",
+        "UPDATE score_row SET tenths = 1000",
+        "DELETE FROM score_row",
         "UPDATE judgement SET rules = '{}'",
         "UPDATE declaration SET body = '{}'",
         "DELETE FROM declaration",
@@ -325,13 +331,26 @@ def test_nothing_comes_to_a_closed_run_and_nothing_of_it_goes(world: World, stat
     for name in ("good", "bad"):
         closed = world.scan({**cert(tls(name)), (SITE, "ports", ADDRESS): silence()})
         with world.open() as store, store.writing() as connection:
-            connection.execute("INSERT INTO score VALUES (?, '', 912, 900, 950, 1000, 'A')", (closed.run.number,))
+            row = ScoreRow(912, 900, 950, 1000, "A")
+            put_scores(connection, store.reader.texts, closed.run.number, {"": row})
+            if name == "bad":
+                _event_of_its_own(connection)
     refused = r"immutable|append-only|can be closed|keeps its bit"
     with (
         closing(sqlite3.connect(world.path)) as connection,
         pytest.raises(sqlite3.IntegrityError, match=refused),
     ):
         connection.execute(statement)
+
+
+def _event_of_its_own(connection: sqlite3.Connection) -> None:
+    """As one that the verdict of its run does not tell."""
+    (guard,) = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'event_row_complete'").fetchone()
+    connection.execute("DROP TRIGGER event_row_complete")
+    connection.execute(
+        "INSERT INTO event_row SELECT 1, asset_id, control_id, subject_id, 'unstable', 0, 0, 0, 0, 1, 1 FROM verdict LIMIT 1"
+    )
+    connection.execute(guard)
 
 
 def test_what_a_run_was_bound_to_is_kept(world: World) -> None:
@@ -407,7 +426,8 @@ def test_a_silent_assets_old_age_is_not_the_new_policys_doing(tmp_path: Path) ->
 def lasting(world: World, table: str, probe: str = "smtp") -> list[str]:
     """The subjects of the open intervals of a probe."""
     with world.open(write=False) as store:
-        query = f"SELECT value FROM {table} JOIN text_value ON id = subject_id WHERE probe = ? AND to_run IS NULL"
+        subject = "subject" if table == "miss" else "(SELECT value FROM text_value WHERE id = subject_id)"
+        query = f"SELECT {subject} FROM {table} WHERE probe = ? AND to_run IS NULL"
         return [subject for (subject,) in store.connection.execute(query, (probe,))]
 
 

@@ -42,24 +42,47 @@ def test_every_kind_of_run_leaves_a_sound_history(world: World) -> None:
     assert told(check(world.path)) == []
 
 
-NO_TRIGGERS = ("DROP TRIGGER facts_frozen", "DROP TRIGGER finding_frozen", "DROP TRIGGER coverage_frozen")
+NO_TRIGGERS = ("DROP TRIGGER facts_frozen", "DROP TRIGGER packed_frozen", "DROP TRIGGER verdict_complete")
 COPY = (
     "INSERT INTO facts SELECT asset_id, probe, subject_id, vantage_id, {start}, {end}, at, blob_id, absent, authorisation "
     "FROM facts WHERE to_run IS NULL AND asset_id = 1 LIMIT 1"
 )
-
-SECOND_JUDGEMENT = (
-    "INSERT INTO finding SELECT asset_id, control_id, subject_id, 2, vantage_id, 6, to_run, live, outcome, severity, "
-    "body_id, cause, end_cause FROM finding WHERE to_run IS NULL LIMIT 1"
-)
+NOTHING = "INSERT INTO verdict SELECT asset_id, control_id, subject_id, track_id, {}, NULL, NULL, 1, NULL FROM verdict LIMIT 1"
+FORGED = "UPDATE packed SET data = x'{}' WHERE id = (SELECT {} FROM {}_row WHERE run_id = 2 LIMIT 1)"
 
 
 @pytest.mark.parametrize(
     ("statements", "name", "says"),
     [
         (["DROP INDEX facts_open", COPY.format(start=6, end="NULL")], "intervals", "two open intervals of one key"),
-        (["DROP INDEX finding_now", "UPDATE finding SET to_run = 9 WHERE 0"], "schema", "index finding_now is missing"),
-        (["DROP INDEX finding_now", SECOND_JUDGEMENT], "intervals", "two open intervals of one key"),
+        (["DROP INDEX silence_open"], "schema", "index silence_open is missing"),
+        (["DROP VIEW finding"], "schema", "the view finding is missing"),
+        ([*NO_TRIGGERS, NOTHING.format(6), NOTHING.format(7)], "intervals", "ends with run 7 had never begun"),
+        (
+            ["DROP TRIGGER silence_frozen", "UPDATE silence SET to_run = 1 WHERE to_run IS NOT NULL"],
+            "intervals",
+            "ends before it begins",
+        ),
+        (
+            ["DROP TRIGGER run_frozen", "UPDATE run SET moved = NULL WHERE id = 2"],
+            "intervals",
+            "wrote of other assets than it names, bits 0",
+        ),
+        (["DROP TRIGGER run_frozen", "UPDATE run SET moved = x'77' WHERE id = 2"], "intervals", "not a bitmap"),
+        (["UPDATE text_value SET value = value || '!' WHERE id = 2"], "texts", "text 2 does not match its hash"),
+        (
+            [
+                "DROP TRIGGER text_once",
+                "INSERT INTO text_value (hash, value) SELECT hash, value FROM text_value WHERE id = 2",
+            ],
+            "texts",
+            "text 2 is there 2 times",
+        ),
+        (
+            ["DROP TRIGGER silence_frozen", "UPDATE silence SET said_id = 1"],
+            "texts",
+            "since run 2 cannot be read",
+        ),
         (["DROP TRIGGER run_kept"], "schema", "the trigger run_kept is missing"),
         (
             ["DROP TRIGGER run_kept", "CREATE TRIGGER run_kept BEFORE DELETE ON run BEGIN SELECT 1; END"],
@@ -105,15 +128,15 @@ SECOND_JUDGEMENT = (
             "bitmaps",
             "bits of no known asset: 77",
         ),
-        ([*NO_TRIGGERS, f"UPDATE coverage SET targeted = x'{Bitmap([0]).pack().hex()}'"], "bitmaps", "were not asked"),
-        (["DROP TRIGGER judged_frozen", "UPDATE judged SET known = x'0102'"], "bitmaps", "not a bitmap"),
+        ([*NO_TRIGGERS, FORGED.format(Bitmap([0]).pack().hex(), "targeted", "coverage")], "bitmaps", "were not asked"),
+        ([*NO_TRIGGERS, FORGED.format("0102", "known", "judged")], "bitmaps", "not a bitmap"),
         (
-            ["DROP TRIGGER judged_frozen", f"UPDATE judged SET silent = x'{zlib.compress(b'[7').hex()}'"],
+            [*NO_TRIGGERS, FORGED.format(zlib.compress(b"[7").hex(), "silent", "judged")],
             "bitmaps",
             "the silent subjects cannot be read",
         ),
         (
-            ["DROP TRIGGER judged_frozen", f"""UPDATE judged SET silent = x'{zlib.compress(b'{"7":[]}').hex()}'"""],
+            [*NO_TRIGGERS, FORGED.format(zlib.compress(b'{"7":[]}').hex(), "silent", "judged")],
             "bitmaps",
             "silent subjects of assets that were not asked, bits 7",
         ),

@@ -103,4 +103,4 @@ def test_what_an_older_history_holds_is_kept(tmp_path: Path) -> None:
         moved = store.reader.moves(store.reader.run(1), store.reader.run(2))
         assert list(moved.timelines) == [(AssetKey("www.finance.gov.example", "host"), "t.cert", "")]
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
-            store.connection.execute("UPDATE coverage SET asked_count = 7")
+            store.connection.execute("UPDATE coverage_row SET asked_count = 7")

@@ -288,8 +288,9 @@ def test_nothing_that_was_told_again_can_be_changed(world: World) -> None:
     again(world, policy(1))
     with world.open() as store:
         for change in (
-            "DELETE FROM finding WHERE NOT live",
-            "UPDATE finding SET outcome = 0 WHERE NOT live",
+            "DELETE FROM verdict WHERE track_id > 1",
+            "UPDATE verdict SET said = 0 WHERE track_id > 1",
+            "INSERT INTO verdict SELECT asset_id, control_id, subject_id, track_id, 0, 0, body_id, 0, 0 FROM verdict",
             "UPDATE rejudged SET until_run = 0",
             "DELETE FROM rejudged",
         ):

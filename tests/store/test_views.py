@@ -9,9 +9,14 @@ from typing import Any
 
 import pytest
 
+from posture.store import ScoreRow
+from posture.store.scores import put_scores
 from tests.store import ADDRESS, HTTPS, SITE, World, silence, tls
 
-VIEWS = ("coverage_by_run", "current_findings", "event", "events", "finding_history", "not_seen", "runs", "scores")
+VIEWS = (
+    "coverage", "coverage_by_run", "current_findings", "event", "events", "finding", "finding_history", "judged", "miss",
+    "not_seen", "runs", "score", "scores",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -21,9 +26,8 @@ def path(tmp_path: Path) -> Path:
     for name in ("good", "bad"):
         closed = world.scan({(SITE, "tls", HTTPS): tls(name), (SITE, "ports", ADDRESS): silence()})
         with world.open() as store, store.writing() as connection:
-            connection.execute(
-                "INSERT INTO score VALUES (?, 'finance', 912, 900, 950, 1000, 'A')", (closed.run.number,)
-            )
+            row = ScoreRow(912, 900, 950, 1000, "A")
+            put_scores(connection, store.reader.texts, closed.run.number, {"finance": row})
     return world.path
 
 

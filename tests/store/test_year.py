@@ -21,6 +21,7 @@ from posture.reporters.cells import json_default
 from posture.store import Store
 from posture.store.health import check
 from posture.store.moved import _MOVED
+from posture.trend import _SCORES
 from tests.store.keeping import told
 
 DAYS, ASSETS, MINISTRIES = 40, 96, 24
@@ -41,13 +42,15 @@ year = _generator()
 
 # All rows, with texts, blobs and names in the place of their numbers.
 _ROWS = {
-    "run": "SELECT name, started_at, ended_at, state, controls, judgement_id, hex(inventory), suspect FROM run",
+    "run": "SELECT name, started_at, ended_at, state, controls, judgement_id, hex(inventory), suspect, hex(moved) FROM run",
     "asset": "SELECT id, kind, name, bit FROM asset",
     "declaration": "SELECT asset_id, from_run, to_run, ministry_id, body FROM declaration",
     "facts": "SELECT asset_id, probe, s.value, from_run, to_run, at, hex(sha256), absent, authorisation FROM facts "
     "JOIN text_value s ON s.id = subject_id JOIN blob ON blob.id = blob_id",
-    "miss": "SELECT asset_id, probe, s.value, from_run, to_run, at, reason, code, detail, authorisation FROM miss "
-    "JOIN text_value s ON s.id = subject_id",
+    "miss": "SELECT asset_id, probe, subject, from_run, to_run, at, reason, code, detail, authorisation FROM miss",
+    "silence": "SELECT asset_id, from_run, to_run, value, seconds FROM silence JOIN text_value ON text_value.id = said_id",
+    "verdict": "SELECT asset_id, code, s.value, track_id, from_run, said, b.value, why, event FROM verdict "
+    "JOIN text_value s ON s.id = subject_id LEFT JOIN text_value b ON b.id = body_id JOIN control c ON c.id = control_id",
     "finding": "SELECT asset_id, code, s.value, judgement_id, from_run, to_run, live, outcome, severity, b.value, cause, "
     "end_cause FROM finding JOIN text_value s ON s.id = subject_id JOIN text_value b ON b.id = body_id "
     "JOIN control c ON c.id = control_id",
@@ -191,24 +194,28 @@ def test_what_changed_costs_what_changed(path: Path) -> None:
 @pytest.mark.parametrize(
     ("query", "index"),
     [
-        (_MOVED, "finding_ended"),
-        (_MOVED, "finding_began"),
+        (_MOVED.format(among=" AND asset_id IN (1, 2)"), "PRIMARY KEY (asset_id=?"),
         (
             "SELECT * FROM facts WHERE vantage_id = 1 AND from_run <= 1 AND asset_id IN (1, 2)",
             "PRIMARY KEY (asset_id=?",
         ),
         ("SELECT * FROM miss WHERE vantage_id = 1 AND from_run <= 1 AND asset_id IN (1, 2)", "PRIMARY KEY (asset_id=?"),
         (
+            "SELECT * FROM verdict WHERE track_id = 1 AND from_run <= 1 AND asset_id IN (1, 2)",
+            "PRIMARY KEY (asset_id=?",
+        ),
+        (
             "SELECT * FROM finding WHERE vantage_id = 1 AND live AND from_run <= 1 AND asset_id IN (1, 2)",
             "PRIMARY KEY (asset_id=?",
         ),
-        ("SELECT * FROM score WHERE ministry = 'm003' AND run_id = 1", "PRIMARY KEY (run_id=?"),
-        ("SELECT * FROM event WHERE run_id = 7", "PRIMARY KEY (run_id=?"),
+        (_SCORES.format(" AND ministry_id IN (3)"), "PRIMARY KEY (run_id=? AND ministry_id=?)"),
+        ("SELECT * FROM event WHERE run_id = 7 AND asset_id IN (1, 2)", "PRIMARY KEY (asset_id=?"),
     ],
 )
 def test_questions_go_by_an_index(path: Path, query: str, index: str) -> None:
     with closing(sqlite3.connect(path)) as connection:
-        bound = {"before": 1, "after": 2, "vantage": 1} if ":after" in query else {}
+        bound: Any = {"before": 1, "after": 2, "track": 1} if ":after" in query else ()
+        bound = (1, 9) if query.count("?") == len((1, 9)) else bound
         plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}", bound)]
     assert any(index in line for line in plan), plan
-    assert not any(line.startswith("SCAN finding") for line in plan)
+    assert not any(line.startswith("SCAN verdict") for line in plan)

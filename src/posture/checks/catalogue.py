@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module, resources
 from string import Formatter
 from typing import Any
@@ -36,7 +36,7 @@ class Tag:
         if "{" not in text:
             return text
         shown = {key: _plain(value) for key, value in args.items()}
-        return Formatter().vformat(text, (), shown)
+        return text.format_map(shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,7 @@ class Control:
     mending: Mending = NOT_SAID
 
 
+@lru_cache(maxsize=64)
 def _fields(template: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(template) if name}
 

@@ -135,14 +135,20 @@ def drift(
     before: Annotated[str, typer.Option("--from", metavar="R", help="A run.")] = "previous",
     after: Annotated[str, typer.Option("--to", metavar="R", help="A run.")] = "latest",
     ministry: Ministries = None,
+    kind: Annotated[
+        str | None, typer.Option("--kind", metavar="LIST|all", help="E.g. new,regressed. A table: what changed.")
+    ] = None,
     vantage: Vantage = None,
     fail_on: FailOn = "none",
     output: Format = "table",
 ) -> Result:
-    """What changed between two runs; exit 1 when something new or regressed, and not exempted, reaches --fail-on."""
+    """What changed between two runs; exit 1 when something new or regressed, and not exempted, reaches --fail-on.
+
+    A table leaves out what persists and what could not be seen; json, jsonl and csv give all. --kind chooses.
+    """
     from posture.cli.reading import show_drift
 
-    return show_drift(settings_of(ctx), before, after, tuple(ministry or ()), vantage, fail_on, output)
+    return show_drift(settings_of(ctx), before, after, tuple(ministry or ()), kind, vantage, fail_on, output)
 
 
 @app.command(

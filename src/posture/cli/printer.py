@@ -22,7 +22,15 @@ def show(result: Result, out: TextIO, err: TextIO) -> None:
 
         width = shutil.get_terminal_size((100, 24)).columns
         colour = wants_colour(out, os.environ)
-        render(result.document, result.format, out, colour=colour, width=width, everything=result.everything)
+        render(
+            result.document,
+            result.format,
+            out,
+            colour=colour,
+            width=width,
+            everything=result.everything,
+            left_out=result.left_out,
+        )
     if result.writer is not None:
         result.writer(out)
     out.write(inert(result.text))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from posture.cli.result import DISK_FULL, Result
 from posture.cli.wiring import config_of, inventory_of, now
@@ -12,12 +14,15 @@ from posture.errors import UsageError
 from posture.model import Outcome, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from posture.checks import Control
     from posture.cli.app import Settings
     from posture.exemptions import Exemption
+    from posture.store import Store
 
+_LISTED = ("fail", "warn", "unknown")
+_AS_READ = ("json", "jsonl", "csv")
 # The worst first; within one outcome by severity.
 _ORDER = {name: place for place, name in enumerate(("fail", "warn", "unknown", "info", "pass", "not_applicable"))}
 
@@ -82,19 +87,25 @@ def show_findings(settings: Settings, filters: Filters, fail_on: str, output: st
     )
     config = config_of(settings)
     entries = exemptions_now(config) if filters.run is None and filters.at is None else None
+    state = partial(
+        history.state_as_read,
+        run=filters.run,
+        at=filters.at,
+        vantage=filters.vantage,
+        select=select,
+        exemptions=entries,
+        now=now(),
+    )
+    left_out: dict[str, int] = {}
+    if output in _AS_READ and not ages:
+        return _as_read(config.db, state, threshold, output)
     with Store.open(config.db, write=False) as store:
         if ages:
             document = ages_of(store, run=filters.run, at=filters.at, vantage=filters.vantage, select=select)
         else:
-            document = history.state(
-                store,
-                run=filters.run,
-                at=filters.at,
-                vantage=filters.vantage,
-                select=select,
-                exemptions=entries,
-                now=now(),
-            )
+            document = state(store)
+            rows, left_out = _shown(document["findings"], everything=filters.outcome is not None or output != "table")
+            document = {**document, "findings": rows}
         run = document["run"]
         timezone = history.resolve_run(store, run["id"]).timezone if run else "UTC"
     rows = document["findings"]
@@ -103,8 +114,42 @@ def show_findings(settings: Settings, filters: Filters, fail_on: str, output: st
     reached = threshold is not None and any(reaches(row, threshold) for row in rows)
     said = _of_exemptions(entries or (), timezone) if output == "table" and not settings.quiet else ""
     return Result(
-        document=document, format=output, exit_code=int(reached), everything=filters.outcome is not None, remark=said
+        document=document,
+        format=output,
+        exit_code=int(reached),
+        everything=filters.outcome is not None,
+        left_out=left_out,
+        remark=said,
     )
+
+
+def _shown(rows: Iterable[dict[str, Any]], *, everything: bool) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    """The rows that a table lists, the worst first, and how many of each outcome it leaves out, which are not held."""
+    shown: list[dict[str, Any]] = []
+    left_out: Counter[str] = Counter()
+    for row in rows:
+        if everything or row["outcome"] in _LISTED:
+            shown.append(row)
+        else:
+            left_out[row["outcome"]] += 1
+    return shown, dict(left_out)
+
+
+def _as_read(db: Path, state: Callable[[Store], dict[str, Any]], threshold: Severity | None, output: str) -> Result:
+    """A nation's findings are written as they are read: there is no need to hold hundreds of thousands of them."""
+    from posture.reporters import render
+    from posture.scan.ended import reaches
+    from posture.store import Store
+
+    with Store.open(db, write=False) as store:
+        rows = state(store)["findings"]
+        reached = threshold is not None and any(reaches(row, threshold) for row in rows)
+
+    def write(out: TextIO) -> None:
+        with Store.open(db, write=False) as store:
+            render(state(store), output, out)
+
+    return Result(writer=write, exit_code=int(reached))
 
 
 def _of_exemptions(entries: Sequence[Exemption], timezone: str) -> str:
@@ -138,22 +183,28 @@ def show_drift(
     before: str,
     after: str,
     ministries: tuple[str, ...],
+    kind: str | None,
     vantage: str | None,
     fail_on: str,
     output: str,
 ) -> Result:
-    from posture import history
     from posture.exempted import accepted_in
+    from posture.overview import drift_of
     from posture.store import Store
 
     threshold = severity_of(fail_on)
+    changes_alone = kind is None and output == "table"
+    kinds = None if kind == "all" else tuple(word.strip() for word in kind.split(",")) if kind else None
     with Store.open(config_of(settings).db, write=False) as store:
-        document = history.compare(store, before, after, vantage=vantage, ministries=ministries)
+        document = drift_of(
+            store, before, after, vantage=vantage, ministries=ministries, kinds=() if changes_alone else kinds
+        )
         accepted = accepted_in(store, document["to"]["id"])
+    said = "What persists and what could not be seen is not listed: --kind all\n" if changes_alone else ""
     worse = [] if document["suspect"] else [row for row in document["events"] if row["kind"] in ("new", "regressed")]
     worse = [row for row in worse if not accepted(row)]
     reached = threshold is not None and any(Severity(row["severity"]).rank >= threshold.rank for row in worse)
-    return Result(document=document, format=output, exit_code=int(reached))
+    return Result(document=document, format=output, exit_code=int(reached), text=said)
 
 
 def show_trend(
@@ -188,7 +239,7 @@ def write_scorecard(
 
     config = config_of(settings)
     inventory = inventory_of(settings, None)[0] if config.inventory.exists() else None
-    report = report_of(config, inventory, run=run, at=at, vantage=vantage)
+    report = report_of(config, inventory, run=run, at=at, vantage=vantage, ministries=ministries)
     try:
         page = write_site(report, out, ministries=ministries, single_file=single_file, tlp=tlp, format=output)
     except OSError as fault:
@@ -207,7 +258,8 @@ def explain_score(
 
     config = config_of(settings)
     inventory = inventory_of(settings, None)[0] if config.inventory.exists() else None
-    report = report_of(config, inventory, run=run, at=at, vantage=vantage)
+    of = () if ministry is None else (ministry,)
+    report = report_of(config, inventory, run=run, at=at, vantage=vantage, ministries=of)
     return Result(document=explained(report, ministry), format=output)
 
 

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 from posture.export.span import Span
@@ -15,6 +15,9 @@ from posture.inventory.statement import statement_digest
 from posture.policy import Policy, parse_policy
 from posture.scanned import Scanned
 from posture.store import RunRecord, stamp
+from posture.store.eventful import moved_assets
+from posture.store.run_rows import among
+from posture.store.silences import misses
 
 Row = dict[str, Any]
 
@@ -30,8 +33,9 @@ RULE_FIELDS = ("at", "run", "vantage", "what", "before", "after", "judged_otherw
 
 _EVENTS = (
     "SELECT asset_id, control.code, subject, kind, initial, severity, before, after, since, until FROM event "
-    "JOIN control ON control.id = control_id WHERE run_id = ? ORDER BY event.asset_id, control.code, subject, event.kind"
+    "JOIN control ON control.id = control_id WHERE run_id = ? {} ORDER BY event.asset_id, control.code, subject, event.kind"
 )
+_JUDGED_ANEW = "SELECT asset_id FROM event WHERE run_id = ? AND kind IN ('policy_changed', 'tool_changed') {}"
 
 
 def drift_rows(span: Span) -> Iterator[Row]:
@@ -49,7 +53,7 @@ def drift_rows(span: Span) -> Iterator[Row]:
             after,
             since,
             until,
-        ) in span.store.connection.execute(_EVENTS, (run.number,)):
+        ) in span.store.connection.execute(_EVENTS.format(_written(span, run)), (run.number,)):
             holder = next((one for one in tenures.get(asset, ()) if one.holds_at(run.number)), None)
             if holder is None:
                 continue
@@ -110,15 +114,17 @@ def _asked_under(span: Span) -> dict[str, set[str]]:
     """Letter -> the ministries of which an asset was asked under it, up to the end of the range."""
     tenures, last = span.of_asset(), max(run.number for run in span.runs)
     found: dict[str, set[str]] = {}
-    for table in ("facts", "miss"):
-        for asset, name, since in span.store.connection.execute(
-            f"SELECT DISTINCT asset_id, authorisation, from_run FROM {table} "  # noqa: S608 - names of our own
-            "WHERE authorisation IS NOT NULL AND from_run <= ?",
-            (last,),
-        ):
-            for one in tenures.get(asset, ()):
-                if one.holds_at(since):
-                    found.setdefault(name, set()).add(one.ministry)
+    connection = span.store.connection
+    asked = connection.execute(
+        "SELECT DISTINCT asset_id, authorisation, from_run FROM facts WHERE from_run <= ?", (last,)
+    )
+    vantages = connection.execute("SELECT DISTINCT vantage_id FROM silence").fetchall()
+    missed = (one for (vantage,) in vantages for one in misses(connection, vantage, only=tenures))
+    unheard = ((one.asset, one.miss.authorisation, one.miss.since) for one in missed if one.miss.since <= last)
+    for asset, name, since in chain(asked, unheard):
+        for one in tenures.get(asset, ()):
+            if name is not None and one.holds_at(since):
+                found.setdefault(name, set()).add(one.ministry)
     return found
 
 
@@ -195,12 +201,14 @@ def rule_rows(span: Span) -> list[Row]:
 
 def _moved(span: Span, run: RunRecord) -> int:
     tenures = span.of_asset()
-    return sum(
-        any(one.holds_at(run.number) for one in tenures.get(asset, ()))
-        for (asset,) in span.store.connection.execute(
-            "SELECT asset_id FROM event WHERE run_id = ? AND kind IN ('policy_changed', 'tool_changed')", (run.number,)
-        )
-    )
+    rows = span.store.connection.execute(_JUDGED_ANEW.format(_written(span, run)), (run.number,))
+    return sum(any(one.holds_at(run.number) for one in tenures.get(asset, ())) for (asset,) in rows)
+
+
+def _written(span: Span, run: RunRecord) -> str:
+    """A condition: of the assets of the export, those that the run wrote of."""
+    tenures = span.of_asset()
+    return among([number for number in moved_assets(span.store.connection, [run.number]) if number in tenures])
 
 
 def _dated(span: Span) -> Iterator[Row]:

@@ -19,6 +19,7 @@ from posture.store.answers import finding_from
 from posture.store.bitmap import Bitmap
 from posture.store.looks import was_known
 from posture.store.records import OUTCOMES, SEVERITIES
+from posture.store.verdicts import spells, track_of
 
 Row = dict[str, Any]
 Look = tuple[Bitmap, Bitmap, Mapping[int, frozenset[str]]]  # asked, known, silent subjects by bit
@@ -28,11 +29,6 @@ FIELDS = (
     "message", "args", "authorisation", "vantage", "mends", "provider", "mend_by", "exemption", "cause", "from_run",
     "from", "last_seen_run", "last_seen", "until_run", "until", "end_cause", "days_open", "policy",
 )  # fmt: skip
-_QUERY = (
-    "SELECT control_id, subject_id, value, from_run, to_run, judgement.policy, outcome, severity, body_id, cause, end_cause "
-    "FROM finding JOIN judgement ON judgement.id = judgement_id JOIN text_value AS vantage ON vantage.id = vantage_id "
-    "WHERE asset_id = ? AND live ORDER BY control_id, subject_id, vantage_id, from_run"
-)
 
 
 def finding_rows(span: Span) -> Iterator[Row]:
@@ -51,30 +47,39 @@ class _Source:
     span: Span
     controls: Mapping[int, str] = field(init=False)
     looks: Mapping[str, _Looks] = field(init=False)
+    tracks: Mapping[str, int] = field(init=False)  # of each vantage
+    policies: Mapping[int, str] = field(init=False)  # by run
 
     def __post_init__(self) -> None:
         self.controls = self.span.store.reader.controls()
         self.looks = {vantage: _Looks(self.span, vantage) for vantage in self.span.windows}
+        store = self.span.store
+        self.tracks = {name: track_of(store.connection, store.reader.texts.known(name)) for name in self.span.windows}
+        self.policies = {run.number: run.policy for run in store.reader.runs()}
 
     def of(self, tenure: Tenure) -> Iterator[Row]:
         text = self.span.store.reader.texts.text
-        rows = self.span.store.connection.execute(_QUERY, (tenure.number,)).fetchall()
+        connection = self.span.store.connection
         found = []
-        for control, subject, vantage, since, until, policy, outcome, severity, body, cause, end_cause in rows:
-            piece = _piece(self.span, tenure, vantage, since, until)
-            if piece is None:
-                continue
-            finding = finding_from(
-                tenure.asset,
-                tenure.ministry,
-                self.controls[control],
-                text(subject),
-                OUTCOMES[outcome],
-                SEVERITIES[severity],
-                text(body),
-            )
-            ended = end_cause if piece[1] == until else "scope"
-            found.append(self._row(tenure, finding, vantage, piece, policy, cause, ended))
+        for vantage, track in self.tracks.items():
+            for spell in spells(connection, track, only=(tenure.number,)):
+                piece = _piece(self.span, tenure, vantage, spell.since, spell.until)
+                if piece is None:
+                    continue
+                _, control, subject = spell.place
+                outcome, severity, body = spell.value
+                finding = finding_from(
+                    tenure.asset,
+                    tenure.ministry,
+                    self.controls[control],
+                    text(subject),
+                    OUTCOMES[outcome],
+                    SEVERITIES[severity],
+                    text(body),
+                )
+                ended = spell.end_cause if piece[1] == spell.until else "scope"
+                policy = self.policies[spell.since]
+                found.append(self._row(tenure, finding, vantage, piece, policy, spell.cause, ended))
         yield from sorted(found, key=lambda row: (row["control"], row["subject"], row["vantage"], row["from"]))
 
     def _row(

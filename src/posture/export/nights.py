@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from posture.export.span import Membership, Span
+from posture.export.span import Membership, Span, Tenure
 from posture.store import RunRecord, stamp
 from posture.store.bitmap import Bitmap
+from posture.store.silences import MissSpell, misses
 
 Row = dict[str, Any]
 
@@ -119,16 +120,19 @@ class _Reasons:
         tenures = self.span.of_asset()
         self._changes = defaultdict(lambda: defaultdict(Counter))
         self._now, self._run = defaultdict(Counter), defaultdict(int)
-        for asset, vantage, since, until, reason in self.span.store.connection.execute(
-            "SELECT asset_id, value, from_run, to_run, reason FROM miss JOIN text_value ON text_value.id = vantage_id"
-        ):
-            for one in tenures.get(asset, ()):
-                begin = max(since, one.since)
-                ends = [each for each in (until, one.until) if each is not None]
-                if not ends or begin < min(ends):
-                    self._changes[vantage][begin][reason] += 1
-                    if ends:
-                        self._changes[vantage][min(ends)][reason] -= 1
+        store = self.span.store
+        for vantage in self.span.windows:
+            for missed in misses(store.connection, store.reader.texts.known(vantage)):
+                for one in tenures.get(missed.asset, ()):
+                    self._count(vantage, missed, one)
+
+    def _count(self, vantage: str, missed: MissSpell, tenure: Tenure) -> None:
+        begin = max(missed.miss.since, tenure.since)
+        ends = [each for each in (missed.until, tenure.until) if each is not None]
+        if not ends or begin < min(ends):
+            self._changes[vantage][begin][missed.miss.reason] += 1
+            if ends:
+                self._changes[vantage][min(ends)][missed.miss.reason] -= 1
 
     def after(self, run: RunRecord) -> Counter[str]:
         changes, now = self._changes[run.vantage], self._now[run.vantage]

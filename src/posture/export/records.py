@@ -14,13 +14,12 @@ from posture.ledger import canonical
 from posture.ledger.proof import records_for, runs_between
 from posture.ledger.records import Record
 from posture.store import RunRecord
+from posture.store.run_rows import among
+from posture.store.silences import misses
+from posture.store.verdicts import spells, track_of
 
-_HELD = "from_run < ? AND (to_run IS NULL OR to_run >= ?) AND vantage_id = ?"
-_TABLES = {
-    "finding": ("control_id", " AND live"),
-    "facts": ("probe", ""),
-    "miss": ("probe", ""),
-}
+_FACTS = "SELECT asset_id, probe, subject_id, from_run, to_run FROM facts WHERE vantage_id = ? AND from_run < ?"
+_KINDS = ("finding", "facts", "miss")
 _Key = tuple[str, str, str, str, str]  # kind, asset, its kind, control or probe, subject
 
 
@@ -50,7 +49,7 @@ class Records:
 
 
 def _key(record: Record) -> _Key | None:
-    if record["kind"] not in _TABLES:
+    if record["kind"] not in _KINDS:
         return None
     what = record["control"] if record["kind"] == "finding" else record["probe"]
     return record["kind"], record["asset"], record["asset_kind"], what, record["subject"]
@@ -65,19 +64,28 @@ def whole_records(span: Span) -> Records:
 def records_of_span(span: Span) -> Records:
     """What is to be exported of which runs."""
     reader, held = span.store.reader, dict[int, set[_Key]]()
-    assets, controls = span.of_asset(), reader.controls()
+    assets = span.of_asset()
     for vantage, (first, _) in span.windows.items():
-        for kind, (column, extra) in _TABLES.items():
-            rows = span.store.connection.execute(
-                f"SELECT from_run, asset_id, {column}, subject_id FROM {kind} WHERE {_HELD}{extra}",  # noqa: S608 - names of our own
-                (first, first, reader.texts.known(vantage)),
-            )
-            for since, asset, what, subject in rows:
-                holder = next((one for one in assets.get(asset, ()) if one.holds_at(since)), None)
-                if holder is not None:
-                    name = controls[what] if kind == "finding" else what
-                    key = (kind, holder.asset.name, holder.asset.kind, name, reader.texts.text(subject))
-                    held.setdefault(since, set()).add(key)
+        for kind, asset, what, subject, since, until in _held(span, vantage, first):
+            if since >= first or (until is not None and until < first):
+                continue
+            holder = next((one for one in assets.get(asset, ()) if one.holds_at(since)), None)
+            if holder is not None:
+                key = (kind, holder.asset.name, holder.asset.kind, what, subject)
+                held.setdefault(since, set()).add(key)
     whole = {run.number for run in span.runs}
     earlier = tuple(run for run in reader.runs() if run.number in held and run.number not in whole)
     return Records(span, span.runs, tuple(sorted(earlier, key=lambda run: run.number)), held)
+
+
+def _held(span: Span, vantage: str, first: int) -> Iterator[tuple[str, int, str, str, int, int | None]]:
+    """Kind, asset, control or probe, subject, from which run and to which, of all that began before a run."""
+    connection, reader, assets = span.store.connection, span.store.reader, span.of_asset()
+    place, controls, text = reader.texts.known(vantage), reader.controls(), reader.texts.text
+    for spell in spells(connection, track_of(connection, place), only=assets):
+        asset, control, subject = spell.place
+        yield "finding", asset, controls[control], text(subject), spell.since, spell.until
+    for asset, probe, subject, since, until in connection.execute(_FACTS + among(assets), (place, first)):
+        yield "facts", asset, probe, text(subject), since, until
+    for one in misses(connection, place, only=assets):
+        yield "miss", one.asset, one.probe, one.subject, one.miss.since, one.until

@@ -16,18 +16,13 @@ from posture.model import Outcome
 from posture.store import RunRecord, stamp
 from posture.store.judgements import Judgement, judgements
 from posture.store.records import OUTCOMES
+from posture.store.verdicts import held_at, track_of
 
 Row = dict[str, Any]
 Verdict = tuple[int, int]  # outcome and severity, as the store numbers them
 
 _AGAIN = """SELECT judgement_id, value, until_run FROM rejudged JOIN text_value ON text_value.id = vantage_id
   ORDER BY judgement_id, value"""
-_BOTH = """SELECT asset_id, code,
-    max(CASE WHEN live THEN outcome END), max(CASE WHEN live THEN severity END),
-    max(CASE WHEN NOT live THEN outcome END), max(CASE WHEN NOT live THEN severity END)
-  FROM finding JOIN control ON control.id = control_id JOIN text_value ON text_value.id = vantage_id
-  WHERE value = :vantage AND (live OR judgement_id = :judgement) AND from_run <= :run AND (to_run IS NULL OR to_run > :run)
-  GROUP BY asset_id, control_id, subject_id"""
 _HARM = {Outcome.FAIL: 2, Outcome.WARN: 1}
 
 
@@ -86,20 +81,20 @@ def _last_of_each(span: Span, vantage: str, judgement: int, until: int) -> list[
 
 def _moved(span: Span, run: RunRecord, judgement: int) -> _Moved:
     """What differs as of a run, of the ministries exported."""
-    tenures, moved = span.of_asset(), _Moved()
-    bound = {"vantage": run.vantage, "judgement": judgement, "run": run.number}
-    for asset, control, *sides in span.store.connection.execute(_BOTH, bound):
-        told, anew = _verdict(*sides[:2]), _verdict(*sides[2:])
-        holder = next((one for one in tenures.get(asset, ()) if one.holds_at(run.number)), None)
+    tenures, moved, controls = span.of_asset(), _Moved(), span.store.reader.controls()
+    connection, vantage = span.store.connection, span.store.reader.texts.known(run.vantage)
+    before, after = (
+        {place: value[:2] for place, _, value in held_at(connection, track, run.number, [*tenures])}
+        for track in (track_of(connection, vantage), track_of(connection, vantage, judgement))
+    )
+    for place in before.keys() | after.keys():
+        told, anew = before.get(place), after.get(place)
+        holder = next((one for one in tenures[place[0]] if one.holds_at(run.number)), None)
         if told == anew or holder is None:
             continue
         moved.add(told, anew)
-        moved.by_place[holder.ministry, control].add(told, anew)
+        moved.by_place[holder.ministry, controls[place[1]]].add(told, anew)
     return moved
-
-
-def _verdict(outcome: int | None, severity: int | None) -> Verdict | None:
-    return None if outcome is None or severity is None else (outcome, severity)
 
 
 def _harm(verdict: Verdict) -> tuple[int, int]:

@@ -235,8 +235,8 @@ def _scores(span: Span) -> Iterator[Row]:
             rows = [
                 row
                 for row in span.store.connection.execute(
-                    "SELECT run_id, tenths, low, high, coverage, grade FROM score WHERE ministry = ? ORDER BY run_id",
-                    (code,),
+                    "SELECT run_id, tenths, low, high, coverage, grade FROM score_row WHERE ministry_id = ? ORDER BY run_id",
+                    (span.store.reader.texts.known(code),),
                 )
                 if row[0] in runs
             ]

@@ -100,16 +100,27 @@ def _builder(hint: Any) -> Callable[[Any], Any]:
     if origin is tuple:
         return _tuple_builder(typing.get_args(hint))
     if isinstance(hint, type) and is_dataclass(hint):
-        hints = typing.get_type_hints(hint)
-        parts = {name: _builder(hints[name]) for name in _field_names(hint)}
-        return lambda value: hint(**{name: part(value[name]) for name, part in parts.items() if name in value})
+        return _record_builder(hint)
     return base64.b64decode if hint is bytes else _as_it_is
+
+
+def _record_builder(hint: Any) -> Callable[[Any], Any]:
+    hints, names = typing.get_type_hints(hint), frozenset(_field_names(hint))
+    parts = {name: part for name in names if (part := _builder(hints[name])) is not _as_it_is}
+
+    def build(value: dict[str, Any]) -> Any:
+        said = value if names.issuperset(value) else {name: value[name] for name in names.intersection(value)}
+        return hint(**{**said, **{name: part(said[name]) for name, part in parts.items() if name in said}})
+
+    return build if parts else lambda value: hint(**value) if names.issuperset(value) else build(value)
 
 
 def _tuple_builder(arms: tuple[Any, ...]) -> Callable[[Any], Any]:
     if len(arms) == 2 and arms[1] is Ellipsis:
         each = _builder(arms[0])
-        return lambda value: tuple(each(item) for item in value)
+        if each is _as_it_is:
+            return tuple
+        return lambda value: tuple([each(item) for item in value])
     parts = [_builder(arm) for arm in arms]
     return lambda value: tuple(part(item) for part, item in zip(parts, value, strict=True))
 

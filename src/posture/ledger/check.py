@@ -178,7 +178,7 @@ def _runs(store: Store, entries: list[Entry], found: Checked, heard: Callable[[i
                 found.add(f"run {run.id}: its {stated.replace('_', ' ')} was changed")
         try:
             records = chronicle.of(run)
-        except (KeyError, ValueError, TypeError, zlib.error):
+        except (LookupError, ValueError, TypeError, zlib.error):
             found.add(f"run {run.id}: its records cannot be read any more: what they are made of was changed")
             continue
         _leaves(store, entry, run, records, found)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import chain
@@ -27,6 +27,9 @@ from posture.store.authority import named_of
 from posture.store.bitmap import Bitmap
 from posture.store.exemptions import exemptions_of
 from posture.store.records import OUTCOMES, SEVERITIES
+from posture.store.run_rows import among
+from posture.store.silences import MissSpell, begun_with, ended_with, misses
+from posture.store.verdicts import Turn, begun, ended, track_of, turned_in
 
 Record = dict[str, Any]
 
@@ -34,15 +37,11 @@ _FACTS = (
     "SELECT asset_id, probe, subject_id, at, hex(sha256), absent, authorisation FROM facts JOIN blob ON blob.id = blob_id "
     "WHERE from_run = ? AND vantage_id = ?"
 )
-_MISS = "SELECT asset_id, probe, subject_id, at, reason, code, authorisation FROM miss WHERE from_run = ? AND vantage_id = ?"
-_FINDING = (
-    "SELECT asset_id, control_id, subject_id, outcome, severity, body_id, cause FROM finding "
-    "WHERE from_run = ? AND vantage_id = ? AND live"
+_CLOSED = "SELECT asset_id, probe, subject_id FROM facts WHERE to_run = ? AND vantage_id = ?"
+_ASKED = (
+    "SELECT DISTINCT from_run, asset_id, authorisation FROM facts "
+    "WHERE from_run > ? AND from_run <= ? AND vantage_id = ? AND authorisation IS NOT NULL"
 )
-_CLOSED_FINDING = (
-    "SELECT asset_id, control_id, subject_id, end_cause FROM finding WHERE to_run = ? AND vantage_id = ? AND live"
-)
-_CLOSED = "SELECT asset_id, probe, subject_id FROM {} WHERE to_run = ? AND vantage_id = ?"
 _EVENT = "SELECT asset_id, control_id, subject, kind, initial, severity, before, after, since, until FROM event WHERE run_id = ?"
 _AUTHORITY = "SELECT authorisation, sequence, sha256, signers FROM authority WHERE run_id = ?"
 
@@ -54,15 +53,24 @@ def records_of(store: Store, run: RunRecord, ministry: str) -> list[Record]:
 
 @dataclass(slots=True)
 class Chronicle:
-    """Records run by run. Ask for the runs of a vantage in their order: what was learnt of one serves the next."""
+    """Records run by run. Ask for the runs of a vantage in their order: what was learnt of one serves the next.
+
+    ``only``: of these ministries, and nothing else is read. For exports; what is signed, and what is proven of the whole,
+    looks at all.
+    """
 
     store: Store
+    only: AbstractSet[str] | None = None
     _assets: dict[int, AssetKey] = field(init=False)
     _bits: dict[int, int] = field(init=False)  # asset number -> bit
     _controls: dict[int, str] = field(init=False)
     _views: dict[str, _View] = field(default_factory=dict)
+    _numbers: frozenset[int] | None = field(init=False)  # of the assets that are looked at
+    _among: str = field(init=False)  # a condition on asset_id
 
     def __post_init__(self) -> None:
+        self._numbers = None if self.only is None else frozenset(_ever_of(self.store, self.only))
+        self._among = among(self._numbers)
         self._assets = self.store.reader.assets()
         numbers = {key: number for number, key in self._assets.items()}
         self._bits = {numbers[key]: bit for bit, key in self.store.reader.bits().items()}
@@ -76,7 +84,9 @@ class Chronicle:
         """
         view = self._view(run)
         found: dict[str, list[Record]] = {STATE: [], **{ministry: [] for ministry in sorted(view.members)}}
-        told = ((STATE, record) for record in remainder_of(self.store, run, self._assets, self._controls))
+        told: Iterator[tuple[str, Record]] = iter(())
+        if self.only is None:
+            told = ((STATE, record) for record in remainder_of(self.store, run, self._assets, self._controls))
         for ministry, record in chain(told, self._told(run, view)):
             found[ministry].append({"run": run.id, "ministry": ministry, **record})
         return found
@@ -84,7 +94,7 @@ class Chronicle:
     def _view(self, run: RunRecord) -> _View:
         view = self._views.get(run.vantage)
         if view is None or view.run > run.number:
-            view = self._views[run.vantage] = _View(self.store, run.vantage, self._bits)
+            view = self._views[run.vantage] = _View(self.store, run.vantage, self._bits, self._among, self.only)
         view.advance(run.number)
         return view
 
@@ -93,9 +103,10 @@ class Chronicle:
         yield from self._runs(run, view)
         yield from self._authorities(run, view)
         yield from self._exemptions(run, view)
-        rows = [*self._opened(run, view), *self._closed(run), *self._events(run)]
+        turns = self._turned(run)
+        rows = [*self._opened(run, view, turns), *self._closed(run, turns), *self._events(run)]
         for asset, record in rows:
-            if (ministry := view.ministry.get(asset)) is not None:
+            if (ministry := view.ministry.get(asset)) in view.members and ministry is not None:
                 yield ministry, record
 
     def _runs(self, run: RunRecord, view: _View) -> Iterator[tuple[str, Record]]:
@@ -159,12 +170,14 @@ class Chronicle:
         """Those of the operator's file that are about an asset of the ministry, whether in force or not."""
         owners = {self._assets[number].name: ministry for number, ministry in sorted(view.ministry.items())}
         for one in exemptions_of(self.store.connection, run.number):
-            if one.asset in owners:
+            if owners.get(one.asset) in view.members:
                 yield owners[one.asset], {"kind": "exemption", **json.loads(exemption_body(one))}
 
-    def _opened(self, run: RunRecord, view: _View) -> Iterator[tuple[int, Record]]:
+    def _opened(self, run: RunRecord, view: _View, turns: Sequence[Turn]) -> Iterator[tuple[int, Record]]:
         text, connection, key = self.store.reader.texts.text, self.store.connection, (run.number, view.number)
-        for asset, probe, subject, at, sha256, absent, authorisation in self._sorted(connection.execute(_FACTS, key)):
+        for asset, probe, subject, at, sha256, absent, authorisation in self._sorted(
+            connection.execute(_FACTS + self._among, key)
+        ):
             yield (
                 asset,
                 {
@@ -178,21 +191,23 @@ class Chronicle:
                     "authorisation": authorisation,
                 },
             )
-        for asset, probe, subject, at, reason, code, authorisation in self._sorted(connection.execute(_MISS, key)):
+        for one in sorted(begun_with(connection, view.number, run.number, self._numbers), key=self._place):
             yield (
-                asset,
+                one.asset,
                 {
                     "kind": "miss",
-                    **self._named(asset),
-                    "probe": probe,
-                    "subject": text(subject),
-                    "at": at,
-                    "reason": reason,
-                    "code": code,
-                    "authorisation": authorisation,
+                    **self._named(one.asset),
+                    "probe": one.probe,
+                    "subject": one.subject,
+                    "at": one.miss.at,
+                    "reason": one.miss.reason,
+                    "code": one.miss.code,
+                    "authorisation": one.miss.authorisation,
                 },
             )
-        for asset, control, subject, outcome, severity, body, cause in self._sorted(connection.execute(_FINDING, key)):
+        for spell in begun(turns):
+            asset, control, subject = spell.place
+            outcome, severity, body = spell.value
             yield (
                 asset,
                 {
@@ -203,26 +218,21 @@ class Chronicle:
                     "subject": text(subject),
                     "outcome": str(OUTCOMES[outcome]),
                     "severity": str(SEVERITIES[severity]),
-                    "cause": cause,
+                    "cause": spell.cause,
                 },
             )
 
-    def _closed(self, run: RunRecord) -> Iterator[tuple[int, Record]]:
+    def _closed(self, run: RunRecord, turns: Sequence[Turn]) -> Iterator[tuple[int, Record]]:
         text, connection = self.store.reader.texts.text, self.store.connection
         key = (run.number, self.store.reader.texts.known(run.vantage))
-        for table in ("facts", "miss"):
-            for asset, probe, subject in self._sorted(connection.execute(_CLOSED.format(table), key)):
-                yield (
-                    asset,
-                    {
-                        "kind": "closed",
-                        "what": table,
-                        **self._named(asset),
-                        "probe": probe,
-                        "subject": text(subject),
-                    },
-                )
-        for asset, control, subject, cause in self._sorted(connection.execute(_CLOSED_FINDING, key)):
+        facts = self._sorted(connection.execute(_CLOSED + self._among, key))
+        told = [("facts", asset, probe, text(subject)) for asset, probe, subject in facts]
+        silences = sorted(ended_with(connection, key[1], run.number, self._numbers), key=self._place)
+        told += [("miss", one.asset, one.probe, one.subject) for one in silences]
+        for what, asset, probe, name in told:
+            said = {"kind": "closed", "what": what, **self._named(asset), "probe": probe, "subject": name}
+            yield asset, said
+        for (asset, control, subject), cause in ended(turns):
             yield (
                 asset,
                 {
@@ -235,10 +245,19 @@ class Chronicle:
                 },
             )
 
+    def _turned(self, run: RunRecord) -> list[Turn]:
+        """What a run wrote of findings, in the order of the key. All is looked at: an index could be forged with it."""
+        connection, texts = self.store.connection, self.store.reader.texts
+        return turned_in(connection, track_of(connection, texts.known(run.vantage)), run.number, self._numbers)
+
+    def _place(self, one: MissSpell) -> tuple[int, str, int]:
+        """Subjects in the order in which they were first met, as those of facts."""
+        return one.asset, one.probe, self.store.reader.texts.known(one.subject)
+
     def _events(self, run: RunRecord) -> Iterator[tuple[int, Record]]:
         names = ("subject", "event", "initial", "severity", "before", "after", "since", "until")
         for asset, control, *values in sorted(
-            self.store.connection.execute(_EVENT, (run.number,)), key=lambda row: row[:4]
+            self.store.connection.execute(_EVENT + self._among, (run.number,)), key=lambda row: row[:4]
         ):
             said = dict(zip(names, values, strict=True))
             said["initial"] = bool(said["initial"])
@@ -263,6 +282,8 @@ class _View:
     store: Store
     vantage: str
     bits: dict[int, int]
+    among: str = ""  # a condition on asset_id
+    only: AbstractSet[str] | None = None  # ministries
     run: int = 0
     number: int = field(init=False)
     ministry: dict[int, str] = field(default_factory=dict)
@@ -282,18 +303,17 @@ class _View:
         self.named.update(named_of(self.store.connection, run, self.run))
         connection, span = self.store.connection, (self.run, run)
         moves = connection.execute(
-            "SELECT from_run, asset_id, code FROM declaration JOIN ministry ON ministry.id = ministry_id "
-            "WHERE from_run > ? AND from_run <= ? ORDER BY from_run",
+            "SELECT from_run, asset_id, code FROM declaration JOIN ministry ON ministry.id = ministry_id "  # noqa: S608 - numbers
+            f"WHERE from_run > ? AND from_run <= ?{self.among} ORDER BY from_run",
             span,
         ).fetchall()
         asked: set[tuple[int, int, str]] = set()
-        for table in () if self.named else ("facts", "miss"):
+        if not self.named:
+            asked.update(connection.execute(_ASKED + self.among, (*span, self.number)))
             asked.update(
-                connection.execute(
-                    f"SELECT DISTINCT from_run, asset_id, authorisation FROM {table} "  # noqa: S608 - names of our own
-                    "WHERE from_run > ? AND from_run <= ? AND vantage_id = ? AND authorisation IS NOT NULL",
-                    (*span, self.number),
-                )
+                (one.miss.since, one.asset, one.miss.authorisation)
+                for one in misses(connection, self.number)
+                if self.run < one.miss.since <= run and one.miss.authorisation is not None
             )
         # A letter is of the ministry that the asset was of when it was asked, however many runs are told at once.
         place = 0
@@ -313,7 +333,19 @@ class _View:
         present = Bitmap.unpack(inventory)
         for asset, ministry in self.ministry.items():
             marks[ministry].update([self.bits[asset]] if self.bits[asset] in present else [])
-        return {ministry: Bitmap(bits).number for ministry, bits in marks.items()}
+        return {
+            ministry: Bitmap(bits).number
+            for ministry, bits in marks.items()
+            if self.only is None or ministry in self.only
+        }
+
+
+def _ever_of(store: Store, ministries: AbstractSet[str]) -> set[int]:
+    """The assets that were ever theirs."""
+    marks = ",".join("?" * len(ministries))
+    query = f"""SELECT asset_id FROM declaration WHERE ministry_id IN (
+        SELECT id FROM ministry WHERE code IN ({marks}))"""  # noqa: S608 - marks
+    return {asset for (asset,) in store.connection.execute(query, (*ministries,))}
 
 
 def _bits(packed: bytes) -> int:

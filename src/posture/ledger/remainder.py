@@ -11,6 +11,7 @@ from typing import Any
 
 from posture.model import AssetKey
 from posture.store import RunRecord, Store
+from posture.store.silences import begun_with
 
 STATE = ""  # whose leaf it is, among those of the ministries; sorts first
 
@@ -29,10 +30,6 @@ _DECLARED = (
     "ORDER BY asset_id"
 )
 _WITHDRAWN = "SELECT asset_id FROM declaration WHERE to_run = ? ORDER BY asset_id"
-_DETAIL = (
-    "SELECT asset_id, probe, subject_id, detail FROM miss WHERE from_run = ? AND vantage_id = ? "
-    "ORDER BY asset_id, probe, subject_id"
-)
 
 
 def remainder_of(
@@ -40,7 +37,7 @@ def remainder_of(
 ) -> Iterator[dict[str, Any]]:
     """The records in their fixed order, without run and ministry. Sets of assets stand as they are packed, in hex."""
     connection, number = store.connection, (run.number,)
-    text, vantage = store.reader.texts.text, store.reader.texts.known(run.vantage)
+    known = store.reader.texts.known
     for row in connection.execute(_TERMS, number):
         yield _record("terms", ("lab", "selectors", "controls", "roots_private", "inventory", "roots_sha256"), row)
     for row in connection.execute(_SCORE, number):
@@ -55,8 +52,10 @@ def remainder_of(
         yield {**_record("declared", ("code", "body"), said), **_named(assets[asset])}
     for (asset,) in connection.execute(_WITHDRAWN, number):
         yield {"kind": "closed", "what": "declaration", **_named(assets[asset])}
-    for asset, probe, subject, detail in connection.execute(_DETAIL, (run.number, vantage)):
-        yield {**_named(assets[asset]), "kind": "detail", "probe": probe, "subject": text(subject), "detail": detail}
+    missed = begun_with(connection, known(run.vantage), run.number)
+    for one in sorted(missed, key=lambda one: (one.asset, one.probe, known(one.subject))):
+        said = {"probe": one.probe, "subject": one.subject, "detail": one.miss.detail}
+        yield {**_named(assets[one.asset]), "kind": "detail", **said}
 
 
 def judgements_changed(store: Store) -> Iterator[str]:

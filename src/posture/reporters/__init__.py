@@ -6,7 +6,7 @@ write_site(report, Path("site"), ministries=["finance"])
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -35,6 +35,7 @@ def render(
     colour: bool = False,
     width: int = 100,
     everything: bool = False,
+    left_out: Mapping[str, int] | None = None,
 ) -> None:
     """Writes one published document (its ``schema`` says which).
 
@@ -42,6 +43,7 @@ def render(
         format: table, json, jsonl, csv or md; jsonl and csv write the document's rows.
         width: columns of the terminal, for ``table``.
         everything: a table lists passed and not applicable too, instead of counting them.
+        left_out: how many rows of each outcome the document lacks already, for ``table``.
 
     Raises:
         UsageError: no such format, or a format that this document does not have.
@@ -59,7 +61,7 @@ def render(
     elif format == "md":
         write_markdown(document, stream, everything=everything)
     else:
-        write_table(document, stream, colour=colour, width=width, everything=everything)
+        write_table(document, stream, colour=colour, width=width, everything=everything, left_out=left_out)
 
 
 def write_site(

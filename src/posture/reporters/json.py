@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, islice
 from typing import Any, TextIO
 
 from posture.reporters.cells import json_default
@@ -15,18 +16,26 @@ _record = json.JSONEncoder(ensure_ascii=True, allow_nan=False, default=json_defa
 def write_json(document: Mapping[str, Any], stream: TextIO) -> None:
     """The whole document, indented, with a newline at its end; a list of records has one record per line.
 
-    So large documents are written by Python's fast encoder, which knows no indentation, and in little memory.
+    So large documents are written by Python's fast encoder, which knows no indentation, and in little memory: an
+    iterator of records is gone through as they are written.
     """
     stream.write("{")
     for place, (name, value) in enumerate(document.items()):
         stream.write(f"{',' if place else ''}\n  {_value(name)}: ")
         if isinstance(value, list | tuple) and value and all(isinstance(row, Mapping) for row in value):
-            stream.write("[")
-            stream.writelines(f"{',' if number else ''}\n    {_value(row)}" for number, row in enumerate(value))
-            stream.write("\n  ]")
+            _write_rows(value, stream)
+        elif isinstance(value, Iterator):
+            first = list(islice(value, 1))
+            _write_rows(chain(first, value), stream) if first else stream.write("[]")
         else:
             stream.write(_value(value))
     stream.write("\n}\n")
+
+
+def _write_rows(rows: Iterable[Mapping[str, Any]], stream: TextIO) -> None:
+    stream.write("[")
+    stream.writelines(f"{',' if number else ''}\n    {_value(row)}" for number, row in enumerate(rows))
+    stream.write("\n  ]")
 
 
 def write_jsonl(rows: Iterable[Mapping[str, Any]], stream: TextIO) -> None:

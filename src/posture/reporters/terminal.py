@@ -42,8 +42,16 @@ _LEAST = 12  # columns that a growing column keeps
 NARROWEST = 40
 
 
-def write_table(document: Row, stream: TextIO, *, colour: bool, width: int, everything: bool = False) -> None:
-    """A document as a table, or several; counts what it does not list."""
+def write_table(
+    document: Row,
+    stream: TextIO,
+    *,
+    colour: bool,
+    width: int,
+    everything: bool = False,
+    left_out: Mapping[str, int] | None = None,
+) -> None:
+    """A document as a table, or several; counts what it does not list, ``left_out`` included."""
     shape = shape_of(document)
     if shape is None:
         raise ValueError(f"no table for {document['schema']}")
@@ -57,6 +65,7 @@ def write_table(document: Row, stream: TextIO, *, colour: bool, width: int, ever
         _write_trend(document["points"], shape, stream, colour=colour, width=width)
         return
     rows, hidden = split_hidden(document[shape.rows], shape, everything=everything)
+    hidden = hidden or dict(left_out or {})
     if document["schema"].startswith("posture-drift/"):
         stream.write(_drift_heading(document))
         rows.sort(key=lambda row: str(row["kind"]) == "persisting")  # what changed is what was asked for

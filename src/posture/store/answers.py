@@ -6,7 +6,7 @@ import hashlib
 import json
 import sqlite3
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -30,8 +30,14 @@ from posture.policy import Policy
 from posture.store.records import AssetEntry, moment, stamp
 
 DETAIL_LIMIT = 500  # characters of a detail that are kept
+_AT_ONCE = 10_000  # numbers of texts in one query
 BLOB_LIMIT = 8_000_000  # bytes of one record of facts; more is a bug, or a bomb
 DROPPED = "the evidence was dropped when its time had passed"
+
+
+def text_hash(text: str) -> int:
+    """By which a text is found: four bytes, so that its index is small. Two texts may share one; they are compared."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big", signed=True)
 
 
 class Texts:
@@ -47,7 +53,8 @@ class Texts:
         if text not in self._numbers:
             found = self._find(text)
             if found is None:
-                found = self._connection.execute("INSERT INTO text_value (value) VALUES (?)", (text,)).lastrowid
+                insert = "INSERT INTO text_value (hash, value) VALUES (?, ?)"
+                found = self._connection.execute(insert, (text_hash(text), text)).lastrowid
             self._numbers[text] = int(found or 0)
         return self._numbers[text]
 
@@ -61,6 +68,14 @@ class Texts:
             self._texts[number] = str(row[0])
         return self._texts[number]
 
+    def load(self, numbers: Iterable[int]) -> None:
+        """Reads many texts at once, so that :meth:`text` finds them remembered."""
+        missing = [number for number in numbers if number not in self._texts]
+        for first in range(0, len(missing), _AT_ONCE):
+            some = ",".join(map(str, missing[first : first + _AT_ONCE]))
+            query = f"SELECT id, value FROM text_value WHERE id IN ({some})"  # noqa: S608 - numbers
+            self._texts.update(self._connection.execute(query).fetchall())
+
     def forget(self) -> None:
         """After a rollback: numbers given within it are gone."""
         self._numbers.clear()
@@ -72,7 +87,8 @@ class Texts:
             self.forget()
 
     def _find(self, text: str) -> int | None:
-        row = self._connection.execute("SELECT id FROM text_value WHERE value = ?", (text,)).fetchone()
+        query = "SELECT id FROM text_value WHERE hash = ? AND value = ?"
+        row = self._connection.execute(query, (text_hash(text), text)).fetchone()
         return int(row[0]) if row else None
 
 
@@ -116,6 +132,8 @@ def answer_from(data: bytes, at: datetime) -> tuple[Answer, str]:
         return Unobserved(Reason.NOT_RECORDED, at, str(fault)[:DETAIL_LIMIT]), ""
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
 # What most findings have in common, and their bodies leave out.
 _ORDINARY: dict[str, Any] = {
     "args": {},
@@ -144,7 +162,7 @@ def finding_body(finding: Finding) -> str:
         "good_until": stamp(finding.good_until) if finding.good_until else None,
     }
     said = {name: value for name, value in body.items() if value != _ORDINARY[name]}
-    return json.dumps(said, sort_keys=True, separators=(",", ":"))
+    return _CANONICAL.encode(said)
 
 
 def finding_from(

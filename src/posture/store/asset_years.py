@@ -13,30 +13,17 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeGuard
+from itertools import accumulate
 
-from posture.checks import Control
-from posture.judge import judge
-from posture.model import Absent, Answer, AssetKey, Finding, Outcome, Reason, Unobserved
+from posture.checks import Control, Reference
+from posture.model import AssetKey
 from posture.policy import Policy
-from posture.store.answers import body_fields, finding_body
-from posture.store.dockets import Answers, docket_of
-from posture.store.fold_findings import why_gone
-from posture.store.past import Past, Pasts
-from posture.store.reader import Reader
-from posture.store.records import OUTCOMES, SEVERITIES, AssetEntry, RunRecord, StoredAnswer, moment
-
-Place = tuple[str, str]  # control, subject
-Value = tuple[int, int, int]  # outcome, severity, body
-
-_INSERT = """INSERT INTO finding (asset_id, judgement_id, vantage_id, control_id, subject_id, from_run, to_run, live,
-  outcome, severity, body_id, cause, end_cause) VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?)"""
-_CLOSE = """UPDATE finding SET to_run = ?, end_cause = ? WHERE asset_id = ? AND judgement_id = ? AND vantage_id = ?
-  AND control_id = ? AND subject_id = ? AND from_run = ? AND NOT live"""
-_TOLD = """SELECT control_id, subject_id, from_run, to_run, cause, outcome, severity, body_id FROM finding
-  WHERE asset_id = ? AND judgement_id = ? AND vantage_id = ? AND NOT live"""
-_LIVE = """SELECT control_id, subject_id, outcome, severity, body_id FROM finding
-  WHERE asset_id = ? AND vantage_id = ? AND live AND from_run <= ? AND (to_run IS NULL OR to_run > ?)"""
+from posture.store.answers import Texts, body_fields
+from posture.store.asset_looks import AssetLooks
+from posture.store.asset_verdicts import AssetVerdicts, Batch, Group, Told, Value, Watched, groups_of, watched
+from posture.store.past import Pasts
+from posture.store.records import AssetEntry, RunRecord, moment
+from posture.store.verdicts import held_at, spells, track_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,324 +31,324 @@ class Run:
     """A run to judge again.
 
     ``asked``: by probe the assets that it asked, as one number whose bits are theirs. ``turns``: another trust store or
-    threshold is in force than in the run before; ``turned``: the assets, likewise, of which other probes were asked than
-    the last time. ``begins``: the run of this very judgement just before it, 0 for none; ``ends``: the one just after
-    it, None for none.
+    threshold is in force than in the run before; ``thresholds``: which, None when more than these has changed. ``turned``:
+    the assets, likewise, of which other probes were asked than the last time. ``begins``: the run of this very judgement
+    just before it, 0 for none; ``ends``: the one just after it, None for none.
     """
 
     record: RunRecord
+    reference: Reference
     asked: Mapping[str, int]
     turns: bool
+    thresholds: frozenset[str] | None
     turned: int
     begins: int
     ends: int | None
 
 
-@dataclass(slots=True)
-class Ground:
-    """What the years of all assets share.
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Under what a history is judged again: plain values, that another process can be told.
 
-    ``runs``: those to judge, all after the last that was judged again before. ``settled``: that one left nothing to
-    its successors; ``ends``: the run right after it when that is of this very judgement, else None.
+    ``place``: the vantage's number. ``codes``: controls by number. ``by_probe``: the controls that need a probe's answer.
+    ``runs``: those to judge, all after the last that was judged again before. ``settled``: that one left nothing to its
+    successors; ``ends``: the run right after it when that is of this very judgement, else None.
     """
 
-    connection: sqlite3.Connection
-    reader: Reader
-    shipped: Mapping[str, Control]
     policy: Policy
     judgement: int
-    vantage: int
-    pasts: Pasts
+    vantage: str
+    place: int
     codes: Mapping[int, str]
-    controls: Mapping[str, int]
     by_probe: Mapping[str, frozenset[str]]
     runs: tuple[Run, ...]
     settled: bool
     ends: int | None
-    added: int = 0
-
-    def controls_of(self, probes: Iterable[str]) -> frozenset[str]:
-        """The controls that need one of some probes."""
-        return frozenset().union(*(self.by_probe.get(probe, frozenset()) for probe in probes))
 
 
 @dataclass(slots=True)
-class _Held:
-    """What holds at one place. ``good_until``: None when no time changes it, or while nothing new is seen of it."""
+class Ground:
+    """What the years of all assets share; it only reads.
+
+    ``needs``: by control the probes whose answers its rule reads; ``groups``: controls with the same needs.
+    """
+
+    connection: sqlite3.Connection
+    texts: Texts
+    shipped: Mapping[str, Control]
+    terms: Terms
+    pasts: Pasts = field(init=False)
+    live: int = field(init=False)  # the track of what the vantage was told
+    track: int = field(init=False)  # that of this judgement, 0 when nothing was judged again yet
+    needs: Mapping[str, tuple[str, ...]] = field(init=False)
+    shown: Mapping[str, Watched] = field(init=False)
+    groups: tuple[Group, ...] = field(init=False)
+    group_of: Mapping[str, int] = field(init=False)  # a control's, by number
+    numbers: list[int] = field(init=False)
+    marked: tuple[int, ...] = field(init=False)  # places of runs that concern every asset
+    turned: tuple[tuple[int, int], ...] = field(init=False)  # place of a run, and its ``turned``
+    latest: list[datetime] = field(init=False)  # by place of a run when it or one before it ended, whichever was later
+
+    def __post_init__(self) -> None:
+        runs, policy = self.terms.runs, self.terms.policy
+        self.pasts = Pasts(self.connection, self.texts, self.terms.vantage)
+        self.live = track_of(self.connection, self.terms.place)
+        self.track = track_of(self.connection, self.terms.place, self.terms.judgement)
+        names = [name for name in policy.controls if name in self.shipped]
+        self.needs = {name: tuple(need.TYPE for need in self.shipped[name].rule.needs) for name in names}
+        self.shown = {name: watched(policy) for name in names}
+        self.groups = groups_of(self.needs)
+        self.group_of = {name: group.number for group in self.groups for name in group.controls}
+        self.numbers = [run.record.number for run in runs]
+        self.marked = tuple(place for place, run in enumerate(runs) if run.turns or run.begins or run.ends is not None)
+        self.turned = tuple((place, run.turned) for place, run in enumerate(runs) if run.turned)
+        self.latest = list(accumulate((run.record.end for run in runs), max))
+
+    def controls_of(self, probes: Iterable[str]) -> frozenset[str]:
+        """The controls that need one of some probes."""
+        return frozenset().union(*(self.terms.by_probe.get(probe, frozenset()) for probe in probes))
+
+
+@dataclass(slots=True)
+class Span:
+    """What holds at one place, or held up to run ``until``. ``is_stored``: it began before what is judged now."""
 
     value: Value
     cause: str
     since: int
-    good_until: datetime | None
     is_stored: bool = False
+    until: int | None = None
+    end_cause: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Before:
-    """Verdicts by control and subject, with the values of the known ones; from when until when the same answers give them."""
-
-    since: datetime
-    until: datetime | None
-    told: Mapping[str, Mapping[str, Finding]]
-    values: Mapping[Place, Value]
-
-    def holds(self, at: datetime) -> bool:
-        return self.since <= at and (self.until is None or at < self.until)
+# control, subject, since, until, outcome, severity, body, cause, cause of the end, is_stored: plain, for another process
+Change = tuple[str, str, int, int | None, int, int, str, str, str | None, bool]
 
 
 @dataclass(slots=True)
 class AssetYears:
-    """One asset. Call :meth:`walk` once."""
+    """One asset. Call :meth:`walk` once, then :meth:`changes`."""
 
     ground: Ground
     number: int
     asset: AssetKey
     bit: int
-    past: Past = field(init=False)
-    held: dict[Place, _Held] = field(default_factory=dict)
-    ever: set[Place] = field(default_factory=set)
-    owed: set[str] = field(default_factory=set)  # controls to judge at the next run that asks for them
-    due: datetime | None = None  # the first time at which something held is judged differently
-    closed: list[tuple[object, ...]] = field(default_factory=list)
-    before: dict[object, _Before] = field(default_factory=dict)  # what the very same answers were judged before
+    _ended: list[tuple[str, str, Span]] = field(default_factory=list)
+    _held: dict[str, dict[str, Span]] = field(default_factory=lambda: defaultdict(dict))
+    _looks: AssetLooks = field(init=False)
+    _verdicts: AssetVerdicts = field(init=False)
+    _entries: tuple[tuple[int, int | None, AssetEntry], ...] = field(init=False)
+    _ever: set[tuple[str, str]] = field(default_factory=set)
+    _owed: set[str] = field(default_factory=set)  # controls to judge at the next run that asks for them
+    _due: dict[str, datetime] = field(default_factory=dict)  # when something of a control is judged differently
+    _changes: dict[int, int] = field(
+        default_factory=lambda: defaultdict(int)
+    )  # how often what is held of a group changed
 
     def __post_init__(self) -> None:
         ground = self.ground
-        self.past = ground.pasts.of(self.number, self.asset)
-        text = ground.reader.texts.text
-        told = ground.connection.execute(_TOLD, (self.number, ground.judgement, ground.vantage))
-        for control, subject, since, until, cause, *value in told:
-            place = (ground.codes[control], text(subject))
-            self.ever.add(place)
-            if until is None:
-                self.held[place] = _Held(_value(value), cause, since, self._good_until(value[2]), is_stored=True)
-        if not ground.settled or self.past.is_stopped():
-            self.owed.update(ground.policy.controls)
-        self._find_due()
+        self._looks = AssetLooks(ground.pasts, self.number)
+        self._verdicts = AssetVerdicts(
+            ground.terms.policy, ground.shown, ground.shipped, ground.needs, ground.groups, self._looks
+        )
+        self._entries = ground.pasts.entries(self.number, self.asset)
+        text = ground.texts.text
+        for told in spells(ground.connection, ground.track, only=(self.number,)) if ground.track else ():
+            place = (ground.terms.codes[told.place[1]], text(told.place[2]))
+            self._ever.add(place)
+            if told.until is None:
+                outcome, severity, body = told.value
+                self._hold(*place, Span((outcome, severity, text(body)), told.cause, told.since, is_stored=True))
+        if not ground.terms.settled or self._looks.is_stopped:
+            self._owed.update(ground.terms.policy.controls)
 
     def walk(self) -> None:
-        """Judges what changed, in every run that is left to judge, and writes what differs from what was told."""
-        changes, turns = self._changes()
-        if self.ground.ends is not None:
-            self._end_all(self.ground.ends)
-        for run in self.ground.runs:
-            record, number = run.record, run.record.number
+        """Judges what changed, in every run that is left to judge."""
+        runs, every = self.ground.terms.runs, self.ground.terms.policy.controls
+        entered = self._entered()
+        turned = {place for place, assets in self.ground.turned if assets >> self.bit & 1}
+        stops = self._stops(entered | turned)
+        if self.ground.terms.ends is not None:
+            self._end_all(self.ground.terms.ends)
+        place = self._next(-1, stops)
+        while place < len(runs):
+            run = runs[place]
             if run.begins:
-                self._take_over(run.begins, number)
-            if run.turns or number in turns or run.turned >> self.bit & 1:
-                self.owed.update(self.ground.policy.controls)
-                self.before.clear()  # thresholds, trust store, entry or lab: the same answers may be judged otherwise
-            wanted = set(self.ground.controls_of(changes.get(number, ())))
-            if self.due is not None and self.due <= record.end:
-                self.owed.update(name for (name, _), one in self.held.items() if _is_due(one, record.end))
-            if wanted or self.owed:
+                self._take_over(run.begins, run.record.number)
+            if run.turns or place in entered or place in turned:
+                self._owed.update(every)
+                self._verdicts.forget(run.thresholds if place not in entered else None)
+            wanted = set(self.ground.controls_of(self._looks.changes.get(run.record.number, ())))
+            self._owed.update(name for name, due in self._due.items() if due <= run.record.end)
+            if wanted or self._owed:
                 self._judge(run, wanted)
             if run.ends is not None:
                 self._end_all(run.ends)
-        self._write()
+            place = self._next(place, stops)
 
-    def _end_all(self, run: int) -> None:
-        """From this run on the findings of this judgement are the run's own."""
-        for place in [*self.held]:
-            self._end(place, run, "policy")
-        self.owed.clear()
-        self._find_due()
+    def changes(self) -> list[Change]:
+        """What differs from what was told: intervals that are new, or have ended."""
+        still = [(control, subject, span) for control, held in self._held.items() for subject, span in held.items()]
+        return [
+            (control, subject, one.since, one.until, *one.value, one.cause, one.end_cause, one.is_stored)
+            for control, subject, one in (*self._ended, *still)
+            if not one.is_stored or one.until is not None
+        ]
 
-    def _changes(self) -> tuple[Mapping[int, set[str]], set[int]]:
-        """By run the probes whose answers changed with it; and the runs with which the inventory's entry changed.
+    # ---- where to look
+
+    def _entered(self) -> set[int]:
+        """Places of runs with which the inventory's entry changed."""
+        numbers = self.ground.numbers
+        said = {run for since, until, _ in self._entries for run in (since, until) if run is not None}
+        # A run of another vantage may have read the new entry first.
+        places = {bisect_left(numbers, run) for run in said}
+        return {place for place in places if place < len(numbers)}
+
+    def _stops(self, more: set[int]) -> list[int]:
+        """Places of runs where something may have changed, the last first.
 
         What changed with a run that is not to be judged (it has its own findings) is seen by :meth:`_take_over`.
         """
-        changed: dict[int, set[str]] = defaultdict(set)
-        for run, probe in self.past.changes():
-            changed[run].add(probe)
-        numbers = [run.record.number for run in self.ground.runs]
-        said = {run for since, until, _ in self.past.entries for run in (since, until) if run is not None}
-        # A run of another vantage may have read the new entry first.
-        places = {bisect_left(numbers, run) for run in said}
-        return changed, {numbers[place] for place in places if place < len(numbers)}
+        numbers = self.ground.numbers
+        found = more.union(self.ground.marked)
+        for run in self._looks.changes:
+            place = bisect_left(numbers, run)
+            if place < len(numbers) and numbers[place] == run:
+                found.add(place)
+        return sorted(found, reverse=True)
+
+    def _next(self, place: int, stops: list[int]) -> int:
+        """The place after this one where there may be something to do; that of no run when there is none."""
+        while stops and stops[-1] <= place:
+            stops.pop()
+        found = stops[-1] if stops else len(self.ground.terms.runs)
+        if self._owed:
+            return min(found, place + 1)
+        if self._due:
+            found = min(found, max(bisect_left(self.ground.latest, min(self._due.values())), place + 1))
+        return found
+
+    def _entry(self, run: int) -> AssetEntry | None:
+        for since, until, entry in self._entries:
+            if since <= run and (until is None or run < until):
+                return entry
+        return None
+
+    # ---- one run
 
     def _take_over(self, own: int, now: int) -> None:
         """What a run of this very judgement knew is where the runs after it go on from."""
-        ground, text = self.ground, self.ground.reader.texts.text
-        for control, subject, *value in ground.connection.execute(_LIVE, (self.number, ground.vantage, own, own)):
-            place = (ground.codes[control], text(subject))
-            cause = "target" if place in self.ever else "first"
-            self._hold(place, _Held(_value(value), cause, now, self._good_until(value[2])))
-        self._find_due()
-
-    # ---- one run
+        ground, text = self.ground, self.ground.texts.text
+        self._verdicts.forget()  # of that run nothing is known here, neither its trust store
+        for (_, control, subject), _, value in held_at(ground.connection, ground.live, own, (self.number,)):
+            outcome, severity, body = value
+            place = (ground.terms.codes[control], text(subject))
+            cause = "target" if place in self._ever else "first"
+            self._hold(*place, Span((outcome, severity, text(body)), cause, now))
 
     def _judge(self, run: Run, wanted: set[str]) -> None:
         """The controls whose answers changed, and those owed, as far as this run asked the asset."""
         record, ground = run.record, self.ground
-        entry = self.past.entry(record.number)
+        entry = self._entry(record.number)
         if entry is None:
-            self._leave(record)
+            self._end_all(record.number, "scope")  # it has left the inventory, as a run of the whole of it told
             return
-        look = self.past.look(record.number)
+        self._looks.go_to(record.number)
         asked = {probe for probe, assets in run.asked.items() if assets >> self.bit & 1}
         # What the kill switch kept from being asked stands in no run's coverage, and is not gone.
-        asked |= {probe for (probe, _), stored in look.items() if _is_stopped(stored.answer) and stored.answer.code}
+        asked |= self._looks.refused()
         if not asked:
-            self.owed |= wanted
+            self._owed |= wanted
             return
-        now = (wanted | self.owed) if _is_whole(record) else (wanted | self.owed) & ground.controls_of(asked)
-        self.owed -= now
-        seen = {question: stored for question, stored in look.items() if question[0] in asked}
-        judged = self._judged(entry, seen, record, now)
-        held: dict[str, list[Place]] = defaultdict(list)
-        for place in self.held:
-            held[place[0]].append(place)
-        for name, found in judged.told.items():
-            self._told(record, found, judged.values, seen, held[name])
-        self._find_due()
+        now = wanted | self._owed
+        if not _is_whole(record):
+            now &= ground.controls_of(asked)
+        self._owed -= now
+        batches, single = self._verdicts.of(now, asked, entry, record, run.reference)
+        for batch in batches:
+            self._tell_all(record, batch, asked)
+        for told in single:
+            self._tell(record, told, asked)
+            self._set_due({told.control}, {} if told.until is None else {told.control: told.until})
 
-    def _judged(self, entry: AssetEntry, look: Answers, run: RunRecord, controls: Collection[str]) -> _Before:
-        """Of a server that goes to and fro between a few states each is judged once."""
-        ground = self.ground
-        name = (frozenset(controls), tuple(sorted((question, *_identity(stored)) for question, stored in look.items())))
-        known = self.before.get(name)
-        if known is not None and known.holds(run.end):
-            return known
-        found = judge(
-            docket_of(entry, look),
-            ground.policy,
-            run.end,
-            reference=ground.reader.reference(run),
-            lab=run.lab,
-            controls=controls,
-            shipped=ground.shipped,
-        )
-        until = min((one.good_until for one in found if one.good_until), default=None)
-        told: dict[str, dict[str, Finding]] = {control: {} for control in controls}
-        for one in found:
-            told[one.control][one.subject] = one
-        number = ground.reader.texts.number
-        values = {
-            (one.control, one.subject): (
-                OUTCOMES.index(one.outcome),
-                SEVERITIES.index(one.severity),
-                number(finding_body(one)),
-            )
-            for one in found
-            if one.outcome is not Outcome.UNKNOWN
-        }
-        self.before[name] = _Before(run.end, until, told, values)
-        return self.before[name]
+    def _tell_all(self, run: RunRecord, batch: Batch, asked: set[str]) -> None:
+        """What a run says of a group of controls: most often what was said before."""
+        group = batch.group
+        self._set_due(group.controls, batch.due)
+        if batch.clean == self._changes[group.number]:
+            return
+        owed = len(self._owed)
+        for told in batch.told:
+            self._tell(run, told, asked)
+        # What was told anew holds from now on, what was ended is not ended again, and what is left stays so.
+        batch.clean = self._changes[group.number] if len(self._owed) == owed else -1
 
-    def _told(
-        self,
-        run: RunRecord,
-        found: Mapping[str, Finding],
-        values: Mapping[Place, Value],
-        look: Answers,
-        held: Iterable[Place],
-    ) -> None:
-        """What a run says of one control: what is known now, what is only not seen, and what has gone.
+    def _set_due(self, controls: Collection[str], due: Mapping[str, datetime]) -> None:
+        # Whatever else is held of them by now, nobody saw it: no time changes that.
+        for control in [control for control in self._due if control in controls]:
+            del self._due[control]
+        self._due.update(due)
 
-        Args:
-            held: what holds of that control so far.
-        """
-        for subject, one in found.items():
-            place = (one.control, subject)
-            value = values.get(place)
-            if value is None:
-                continue
-            old = self.held.get(place)
+    def _tell(self, run: RunRecord, told: Told, asked: set[str]) -> None:
+        """What a run says of one control: what is known now, what is only not seen, and what has gone."""
+        control, held = told.control, self._held[told.control]
+        for subject, value in told.values.items():
+            old = held.get(subject)
             if old is None or old.value != value:
-                cause = "target" if place in self.ever else "first"
+                cause = "target" if (control, subject) in self._ever else "first"
                 if old is not None:
-                    self._end(place, run.number, "target")
-                self._hold(place, _Held(value, cause, run.number, one.good_until))
-            else:
-                old.good_until = one.good_until
-        for place in held:
-            if place not in values:
-                self._unanswered(run, place, found, look)
+                    self._end(control, subject, run.number, "target")
+                self._begin(control, subject, Span(value, cause, run.number))
+        if len(held) > len(told.values):
+            for subject in [subject for subject in held if subject not in told.values]:
+                self._unanswered(run, subject, told, asked)
 
-    def _unanswered(self, run: RunRecord, place: Place, found: Mapping[str, Finding], look: Answers) -> None:
-        self.held[place].good_until = None  # whatever it is by now, nobody saw it
+    def _unanswered(self, run: RunRecord, subject: str, told: Told, asked: set[str]) -> None:
         if run.state != "complete":
-            self.owed.add(place[0])  # the next complete run closes what has gone
+            self._owed.add(told.control)  # the next complete run closes what has gone
             return
-        if found:
-            cause = why_gone(self.ground.shipped.get(place[0]), place[1], found)
-        elif not _is_whole(run) or any(_is_stopped(stored.answer) for stored in look.values()):
-            self.owed.add(place[0])
+        if told.found:
+            cause = told.gone(self.ground.shipped.get(told.control), subject)
+        elif not _is_whole(run) or self._looks.was_cut(asked):
+            self._owed.add(told.control)
             cause = None
         else:
             cause = "scope"
         if cause:
-            self._end(place, run.number, cause)
-
-    def _leave(self, run: RunRecord) -> None:
-        """It has left the inventory, as a run of the whole of it told."""
-        for place in [*self.held]:
-            self._end(place, run.number, "scope")
-        self.owed.clear()
-        self._find_due()
+            self._end(told.control, subject, run.number, cause)
 
     # ---- what holds
 
-    def _good_until(self, body: int) -> datetime | None:
-        until = body_fields(self.ground.reader.texts.text(body))["good_until"]
-        return moment(until) if until else None
+    def _hold(self, control: str, subject: str, span: Span) -> None:
+        """What was told already."""
+        self._begin(control, subject, span)
+        until = body_fields(span.value[2])["good_until"]
+        if until:
+            self._due[control] = min(moment(until), self._due.get(control, moment(until)))
 
-    def _find_due(self) -> None:
-        self.due = min((one.good_until for one in self.held.values() if one.good_until), default=None)
+    def _begin(self, control: str, subject: str, span: Span) -> None:
+        self._held[control][subject] = span
+        self._ever.add((control, subject))
+        self._changes[self.ground.group_of.get(control, -1)] += 1
 
-    def _hold(self, place: Place, held: _Held) -> None:
-        self.held[place] = held
-        self.ever.add(place)
+    def _end_all(self, run: int, cause: str = "policy") -> None:
+        """Of everything that holds; by default because from this run on the findings of this judgement are the run's own."""
+        for control, held in self._held.items():
+            for subject in [*held]:
+                self._end(control, subject, run, cause)
+        self._owed.clear()
+        self._due.clear()
 
-    def _end(self, place: Place, run: int, cause: str) -> None:
-        held = self.held.pop(place)
-        if held.since == run and not held.is_stored:
+    def _end(self, control: str, subject: str, run: int, cause: str) -> None:
+        span = self._held[control].pop(subject)
+        self._changes[self.ground.group_of.get(control, -1)] += 1
+        if span.since == run and not span.is_stored:
             return  # taken over, and judged otherwise in the same run
-        if held.is_stored:
-            self.ground.connection.execute(_CLOSE, (run, cause, *self._slot(place), held.since))
-        else:
-            self.closed.append((*self._slot(place), held.since, run, *held.value, held.cause, cause))
-
-    def _slot(self, place: Place) -> tuple[int, ...]:
-        ground = self.ground
-        control, subject = ground.controls[place[0]], ground.reader.texts.number(place[1])
-        return self.number, ground.judgement, ground.vantage, control, subject
-
-    def _write(self) -> None:
-        still = [
-            (*self._slot(place), held.since, None, *held.value, held.cause, None)
-            for place, held in self.held.items()
-            if not held.is_stored
-        ]
-        self.ground.connection.executemany(_INSERT, [*self.closed, *still])
-        self.ground.added += len(self.closed) + len(still)
-
-
-def _identity(stored: StoredAnswer) -> tuple[str, str, str, str]:
-    """What makes an answer the same one whenever it was given."""
-    answer, authority = stored.answer, stored.authorisation or ""
-    if isinstance(answer, Unobserved):
-        return str(answer.reason), answer.code or "", answer.detail, authority
-    if isinstance(answer, Absent):
-        return str(answer.cause), "", answer.detail, authority
-    return stored.digest, "", "", authority
-
-
-def _value(columns: Collection[int]) -> Value:
-    outcome, severity, body = columns
-    return outcome, severity, body
-
-
-def _is_due(held: _Held, at: datetime) -> bool:
-    return held.good_until is not None and held.good_until <= at
+        span.until, span.end_cause = run, cause
+        self._ended.append((control, subject, span))
 
 
 def _is_whole(run: RunRecord) -> bool:
     """Whether what it does not mention has gone."""
     return run.state == "complete" and not run.selectors
-
-
-def _is_stopped(answer: Answer) -> TypeGuard[Unobserved]:
-    return isinstance(answer, Unobserved) and answer.reason is Reason.STOPPED

@@ -44,8 +44,8 @@ class Bitmap:
         return int.from_bytes(self._bits, "little")
 
     def __contains__(self, member: int) -> bool:
-        place, bit = divmod(member, 8)
-        return place < len(self._bits) and bool(self._bits[place] >> bit & 1)
+        place, bits = member >> 3, self._bits
+        return place < len(bits) and bits[place] >> (member & 7) & 1 == 1
 
     def __iter__(self) -> Iterator[int]:
         return (place * 8 + bit for place, byte in enumerate(self._bits) if byte for bit in range(8) if byte >> bit & 1)

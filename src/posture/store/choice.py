@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from posture.errors import UsageError
@@ -72,6 +73,7 @@ def day_of(text: str) -> date | None:
         return None
 
 
+@lru_cache(maxsize=64)
 def bounds(text: str, timezone: str) -> tuple[datetime, datetime]:
     """First and last instant (UTC) of a date in a time zone; a time is an instant.
 

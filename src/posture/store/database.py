@@ -20,7 +20,7 @@ from urllib.parse import quote
 from posture.errors import NothingToScan, StoreError, UsageError
 
 APPLICATION_ID = 0x504F5354  # "POST"
-NEWEST = 8  # user_version of this release's schema
+NEWEST = 9  # user_version of this release's schema
 BUSY_MS = 10_000
 MEGABYTE = 1_000_000
 # Of the file. The second: what SQLite quotes of a damaged schema is no text, and Python fails to say it.
@@ -97,9 +97,9 @@ def connect_write(path: Path) -> sqlite3.Connection:
                 _check_identity(path, connection)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA journal_size_limit = 16000000")
             _migrate(connection)
+            connection.execute("PRAGMA foreign_keys = ON")
         except BaseException:
             connection.close()
             raise
@@ -115,8 +115,17 @@ def _migrate(connection: sqlite3.Connection) -> None:
 
     database = Database(connection, recursive_triggers=False, execute_plugins=False)
     if MIGRATIONS.pending(database):
+        # Tables are rebuilt: what refers to them is looked at when all are there.
         with database.atomic():
-            MIGRATIONS.apply(database)
+            try:
+                MIGRATIONS.apply(database)
+            except sqlite3.IntegrityError as fault:
+                raise sqlite3.DatabaseError(f"corrupt: {fault}") from fault
+            lost = connection.execute("PRAGMA foreign_key_check").fetchone()
+            if lost is not None:
+                raise sqlite3.DatabaseError(
+                    f"corrupt: a row of {lost[0]} refers to a row of {lost[2]} that is not there"
+                )
 
 
 def _check_identity(path: Path, connection: sqlite3.Connection) -> None:
@@ -124,6 +133,16 @@ def _check_identity(path: Path, connection: sqlite3.Connection) -> None:
         raise UsageError(f"{path} is no posture database. Name another file with --db.")
     if connection.execute("PRAGMA user_version").fetchone()[0] > NEWEST:
         raise StoreError(f"{path} was written by a newer release of posture. Install that release or a later one.")
+
+
+def of_today(path: Path, connection: sqlite3.Connection) -> None:
+    """Refuses to read what stands otherwise than in this release's tables. Raises StoreError."""
+    if not connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'verdict'").fetchone()[0]:
+        found = connection.execute("PRAGMA user_version").fetchone()[0]
+        raise StoreError(
+            f"{path} was written by an older release of posture (schema {found}; this one reads {NEWEST}). "
+            "Bring it to today's with 'posture db migrate'; 'posture db backup' first keeps the old one."
+        )
 
 
 @contextmanager

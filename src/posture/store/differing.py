@@ -5,12 +5,12 @@ from __future__ import annotations
 import sqlite3
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, pairwise
+from heapq import merge
+from itertools import accumulate, groupby, pairwise
+from operator import itemgetter
 
 from posture.store.records import RunRecord
-
-_BOTH = """SELECT asset_id, control_id, subject_id, live, from_run, to_run, outcome, severity FROM finding
-  WHERE vantage_id = ? AND (live OR judgement_id = ?) ORDER BY asset_id, control_id, subject_id, from_run"""
+from posture.store.verdicts import Place, Spell, spells, track_of
 
 _Span = tuple[int, int, tuple[int, int]]  # places of the first run and of the one after the last; outcome and severity
 
@@ -27,19 +27,22 @@ def differing(
     """
     numbers = [run.number for run in runs]
     steps = [0] * (len(runs) + 1)
-    place: tuple[int, int, int] | None = None
-    told: tuple[list[_Span], list[_Span]] = ([], [])  # under the other judgement; as it was told
-    for *key, live, since, until, outcome, severity in connection.execute(_BOTH, (vantage, judgement)):
-        if tuple(key) != place:
-            _count(told, steps)
-            place, told = (key[0], key[1], key[2]), ([], [])
-        first = bisect_left(numbers, since)
-        after = len(numbers) if until is None else bisect_left(numbers, until)
-        if first < after:
-            told[live].append((first, after, (outcome, severity)))
-    _count(told, steps)
+    tracks = (track_of(connection, vantage, judgement), track_of(connection, vantage))
+    both = [_marked(connection, track, live) for live, track in enumerate(tracks)]
+    for _, same in groupby(merge(*both, key=itemgetter(0)), key=itemgetter(0)):
+        told: tuple[list[_Span], list[_Span]] = ([], [])  # under the other judgement; as it was told
+        for _, live, spell in same:
+            first = bisect_left(numbers, spell.since)
+            after = len(numbers) if spell.until is None else bisect_left(numbers, spell.until)
+            if first < after:
+                told[live].append((first, after, spell.value[:2]))
+        _count(told, steps)
     counted = list(accumulate(steps))
     return {run.number: 0 if run.judgement == judgement else counted[place] for place, run in enumerate(runs)}
+
+
+def _marked(connection: sqlite3.Connection, track: int, live: int) -> Iterator[tuple[Place, int, Spell]]:
+    return ((spell.place, live, spell) for spell in spells(connection, track))
 
 
 def _count(told: tuple[list[_Span], list[_Span]], steps: list[int]) -> None:

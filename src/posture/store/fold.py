@@ -1,6 +1,6 @@
 """Closing a run: its journal becomes intervals, coverage and events, in the transaction of the caller.
 
-An interval is written only when something changed. An answer that did not come touches nothing but ``miss``.
+An interval is written only when something changed. An answer that did not come touches nothing but ``silence``.
 """
 
 from __future__ import annotations
@@ -15,8 +15,12 @@ from posture.drift import Event
 from posture.model import AssetKey, Outcome, Reason
 from posture.policy import Policy
 from posture.store.bitmap import Bitmap
+from posture.store.eventful import put_event
+from posture.store.packed import Packed, put_coverage
 from posture.store.reader import Reader
 from posture.store.records import OUTCOMES, SEVERITIES, RunRecord, stamp
+from posture.store.silences import Miss, missing_at, put_missing
+from posture.store.verdicts import put_track
 
 # Who lists the subjects of a prefix: they have gone only when these answered.
 _LISTED_BY = {"mx:": ("mx", "smtp"), "ns:": ("delegation", "nameserver", "axfr")}
@@ -40,11 +44,14 @@ class Fold:
     numbers: Mapping[AssetKey, int] = field(init=False)
     bits: Mapping[AssetKey, int] = field(init=False)
     vantage: int = field(init=False)
+    packed: Packed = field(init=False)
+    moved: set[int] = field(default_factory=set)  # numbers of the assets of which this run writes
 
     def __post_init__(self) -> None:
         self.numbers = {asset: number for number, asset in self.reader.assets().items()}
         self.bits = {asset: bit for bit, asset in self.reader.bits().items()}
         self.vantage = self.reader.texts.number(self.run.vantage)
+        self.packed = Packed(self.connection)
 
     @property
     def whole(self) -> bool:
@@ -55,29 +62,58 @@ class Fold:
 
     def answers(self) -> None:
         """Journal to intervals of facts and misses, and to coverage."""
-        journal = self._journal()
-        facts = self._open("facts", "blob_id")
-        misses = self._open("miss", "reason, code, authorisation")
-        for slot, (at, blob, absent, reason, code, detail, authorisation) in journal.items():
-            if blob is None:
-                self._miss(slot, misses.get(slot), (reason, code, authorisation), at, detail)
+        journal, unasked = self._journal(), self._unasked()
+        facts = self._open_facts()
+        for slot, (at, blob, absent, _, _, _, authorisation) in journal.items():
+            if blob is None or facts.get(slot) == blob:
                 continue
-            if slot in misses:
-                self._close("miss", slot)
-            if facts.get(slot) != (blob,):
-                if slot in facts:
-                    self._close("facts", slot)
-                self.connection.execute(
-                    "INSERT INTO facts (asset_id, probe, subject_id, vantage_id, from_run, at, blob_id, absent, authorisation) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (*slot, self.vantage, self.run.number, at, blob, absent, authorisation),
-                )
-        unasked = self._planned() - journal.keys()
-        for slot in unasked:
-            self._miss(slot, misses.get(slot), (str(Reason.STOPPED), None, None), stamp(self.run.end), "")
-        if self.run.state == "complete":
-            self._close_gone(journal, facts.keys(), misses.keys())
+            if slot in facts:
+                self._close(slot)
+            self.connection.execute(
+                "INSERT INTO facts (asset_id, probe, subject_id, vantage_id, from_run, at, blob_id, absent, authorisation) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (*slot, self.vantage, self.run.number, at, blob, absent, authorisation),
+            )
+        listing = _Listing(self, journal) if self.run.state == "complete" else None
+        if listing is not None:
+            for slot in filter(listing.has_gone, facts):
+                self._close(slot)
+            self._withdraw(listing.gone)
+        self._silences(journal, unasked, listing)
         self._coverage(journal, unasked)
+
+    def _silences(self, journal: Mapping[Slot, Entry], unasked: Iterable[Slot], listing: _Listing | None) -> None:
+        """What is missing as of this run, of each asset of which that changed."""
+        now: dict[int, dict[tuple[str, str], Miss]] = defaultdict(dict)
+        now.update(missing_at(self.connection, self.vantage))
+        before = {asset: dict(missing) for asset, missing in now.items()}
+        text, number = self.reader.texts.text, self.reader.texts.number
+        if listing is not None:
+            for asset, missing in before.items():
+                for probe, subject in missing:
+                    if listing.has_gone((asset, probe, number(subject))):
+                        del now[asset][probe, subject]
+        for (asset, probe, place), (at, blob, _, reason, code, detail, authorisation) in journal.items():
+            if blob is None:
+                self._miss(
+                    now[asset],
+                    (probe, text(place)),
+                    Miss(str(reason), code, detail, authorisation, self.run.number, at),
+                )
+            elif asset in now:
+                now[asset].pop((probe, text(place)), None)
+        for asset, probe, place in unasked:
+            stopped = Miss(str(Reason.STOPPED), None, "", None, self.run.number, stamp(self.run.end))
+            self._miss(now[asset], (probe, text(place)), stopped)
+        started = (self.run.number, stamp(self.run.started_at))
+        for asset in sorted(now):
+            if now[asset] != before.get(asset, {}):
+                put_missing(self.connection, self.reader.texts, self.vantage, started, asset, now[asset])
+
+    def _miss(self, missing: dict[tuple[str, str], Miss], question: tuple[str, str], miss: Miss) -> None:
+        old = missing.get(question)
+        if old is None or old.same != miss.same:
+            missing[question] = miss
 
     def _journal(self) -> dict[Slot, Entry]:
         rows = self.connection.execute(
@@ -87,49 +123,27 @@ class Fold:
         ).fetchall()
         return {(row[0], row[1], self.reader.texts.number(row[2])): row[3:] for row in rows}
 
-    def _planned(self) -> set[Slot]:
-        query = "SELECT asset_id, probe, subject FROM planned WHERE run_id = ?"
+    def _unasked(self) -> set[Slot]:
+        query = """SELECT asset_id, probe, subject FROM planned WHERE run_id = ?1
+            EXCEPT SELECT asset_id, probe, subject FROM journal WHERE run_id = ?1"""
         rows = self.connection.execute(query, (self.run.number,)).fetchall()
         return {(asset, probe, self.reader.texts.number(subject)) for asset, probe, subject in rows}
 
-    def _open(self, table: str, columns: str) -> dict[Slot, tuple[object, ...]]:
-        query = f"SELECT asset_id, probe, subject_id, {columns} FROM {table} WHERE to_run IS NULL AND vantage_id = ?"  # noqa: S608 - names of our own
-        return {row[:3]: row[3:] for row in self.connection.execute(query, (self.vantage,))}
+    def _open_facts(self) -> dict[Slot, int]:
+        query = "SELECT asset_id, probe, subject_id, blob_id FROM facts WHERE to_run IS NULL AND vantage_id = ?"
+        return {row[:3]: row[3] for row in self.connection.execute(query, (self.vantage,))}
 
-    def _miss(
-        self, slot: Slot, old: tuple[object, ...] | None, new: tuple[str | None, ...], at: str, detail: str
-    ) -> None:
-        if old == new:
-            return
-        if old is not None:
-            self._close("miss", slot)
-        reason, code, authorisation = new
-        self.connection.execute(
-            "INSERT INTO miss (asset_id, probe, subject_id, vantage_id, from_run, at, reason, code, detail, authorisation) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*slot, self.vantage, self.run.number, at, reason, code, detail, authorisation),
-        )
-
-    def _close(self, table: str, slot: Slot) -> None:
-        query = f"UPDATE {table} SET to_run = ? WHERE {_SLOT} AND to_run IS NULL"  # noqa: S608 - names of our own
+    def _close(self, slot: Slot) -> None:
+        query = f"UPDATE facts SET to_run = ? WHERE {_SLOT} AND to_run IS NULL"  # noqa: S608 - names of our own
         self.connection.execute(query, (self.run.number, *slot, self.vantage))
 
-    def _close_gone(self, journal: Mapping[Slot, Entry], facts: Iterable[Slot], misses: Iterable[Slot]) -> None:
-        """Subjects that whoever lists them no longer names, and all of assets that left the inventory."""
-        listing = _Listing(self, journal)
-        gone = self._gone_assets()
-        # Of an asset of which something was stopped, what is not named may only not have been looked for.
-        cut = {slot[0] for slot, row in journal.items() if row[3] == Reason.STOPPED}
-        for table, slots in (("facts", facts), ("miss", misses)):
-            for slot in slots:
-                unnamed = slot not in journal and slot[0] not in cut
-                if slot[0] in gone or (unnamed and listing.no_longer_names(slot)):
-                    self._close(table, slot)
+    def _withdraw(self, gone: Iterable[int]) -> None:
+        """The entries of assets that left the inventory."""
         for number in gone:
             query = "UPDATE declaration SET to_run = ? WHERE asset_id = ? AND to_run IS NULL AND from_run < ?"
             self.connection.execute(query, (self.run.number, number, self.run.number))
 
-    def _gone_assets(self) -> set[int]:
+    def gone_assets(self) -> set[int]:
         if not self.whole:
             return set()
         packed = self.connection.execute("SELECT inventory FROM run WHERE id = ?", (self.run.number,)).fetchone()[0]
@@ -150,15 +164,11 @@ class Fold:
         for asset, probe, _ in unasked:
             targeted[probe].add(place[asset])
             silent[probe].add(place[asset])
-        self.connection.executemany(
-            "INSERT INTO coverage (run_id, probe, targeted, answered, asked_count, answered_count) VALUES (?, ?, ?, ?, ?, ?)",
-            [
-                (self.run.number, probe, Bitmap(asked).pack(), Bitmap(heard).pack(), len(asked), len(heard))
-                for probe, bits in targeted.items()
-                for asked in [bits - stopped[probe]]
-                for heard in [asked - silent[probe]]
-            ],
-        )
+        for probe, bits in sorted(targeted.items()):
+            asked = bits - stopped[probe]
+            put_coverage(
+                self.connection, self.reader.texts, self.packed, self.run.number, probe, asked, asked - silent[probe]
+            )
 
     # ---- events
 
@@ -166,29 +176,32 @@ class Fold:
         """Keeps what changed. What merely persists is no event of the history, and what could not be seen is in ``miss``."""
         controls = {code: number for number, code in self.reader.controls().items()}
         ends = {run.end: run.number for run in self.reader.runs(self.run.vantage)} | {self.run.end: self.run.number}
-        self.connection.executemany(
-            "INSERT OR IGNORE INTO event_row (run_id, asset_id, control_id, subject_id, kind, initial, severity, before, "
-            "after, since_run, until_run) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (
-                    self.run.number,
-                    self.numbers[event.finding.asset],
-                    controls[event.finding.control],
-                    self.reader.texts.number(event.finding.subject),
-                    event.kind,
-                    event.initial,
-                    SEVERITIES.index(event.severity),
-                    None if event.before is None else OUTCOMES.index(event.before),
-                    None if event.after is None else OUTCOMES.index(event.after),
-                    ends.get(event.between[0], self.run.number),
-                    ends.get(event.between[1], self.run.number),
-                )
-                for event in events
-                if event.kind != "persisting"
-                and event.after is not Outcome.UNKNOWN
-                and event.finding.control in controls
-            ],
-        )
+        track = put_track(self.connection, self.vantage)
+        for event in events:
+            if event.kind == "persisting" or event.after is Outcome.UNKNOWN or event.finding.control not in controls:
+                continue
+            asset = self.numbers[event.finding.asset]
+            row = (
+                self.run.number,
+                asset,
+                controls[event.finding.control],
+                self.reader.texts.number(event.finding.subject),
+                event.kind,
+                int(event.initial),
+                SEVERITIES.index(event.severity),
+                None if event.before is None else OUTCOMES.index(event.before),
+                None if event.after is None else OUTCOMES.index(event.after),
+                ends.get(event.between[0], self.run.number),
+                ends.get(event.between[1], self.run.number),
+            )
+            put_event(self.connection, track, row)
+            self.moved.add(asset)
+
+    def put_moved(self) -> None:
+        """Which assets this run wrote of. After the findings and the events, while the run is open."""
+        places = {number: self.bits[asset] for asset, number in self.numbers.items()}
+        packed = Bitmap(places[number] for number in self.moved).pack() if self.moved else None
+        self.connection.execute("UPDATE run SET moved = ? WHERE id = ?", (packed, self.run.number))
 
 
 @dataclass(slots=True)
@@ -197,12 +210,18 @@ class _Listing:
 
     fold: Fold
     journal: Mapping[Slot, Entry]
+    gone: set[int] = field(init=False)  # assets that left the inventory
+    cut: set[int] = field(
+        init=False
+    )  # of which something was stopped: what is not named may only not have been looked for
     asked: set[tuple[int, str, str]] = field(init=False)  # asset, probe, prefix
     named: set[tuple[int, str]] = field(init=False)  # asset, probe
     unlisted: set[tuple[int, str]] = field(init=False)  # asset, probe: no answer about the whole
 
     def __post_init__(self) -> None:
         text = self.fold.reader.texts.text
+        self.gone = self.fold.gone_assets()
+        self.cut = {slot[0] for slot, row in self.journal.items() if row[3] == Reason.STOPPED}
         self.asked = {(asset, probe, listed_kind(text(subject))) for asset, probe, subject in self.journal}
         self.named = {(asset, probe) for asset, probe, _ in self.journal}
         self.unlisted = {
@@ -211,7 +230,13 @@ class _Listing:
             if text(subject) == "" and row[1] is None
         }
 
-    def no_longer_names(self, slot: Slot) -> bool:
+    def has_gone(self, slot: Slot) -> bool:
+        """Of an asset that left the inventory, or no longer named by whoever lists it."""
+        if slot[0] in self.gone:
+            return True
+        return slot not in self.journal and slot[0] not in self.cut and self._no_longer_names(slot)
+
+    def _no_longer_names(self, slot: Slot) -> bool:
         asset, probe, number = slot
         subject = self.fold.reader.texts.text(number)
         prefix = listed_kind(subject)

@@ -18,20 +18,12 @@ from posture.store.answers import finding_body
 from posture.store.bitmap import Bitmap
 from posture.store.fold import Fold, listed_kind
 from posture.store.judging import judge_again
+from posture.store.packed import put_judged
 from posture.store.records import OUTCOMES, SEVERITIES, RunRecord
+from posture.store.verdicts import Place, Turns, Value, held_at, put_track
 
-_PLACE = "asset_id = ? AND control_id = ? AND subject_id = ? AND vantage_id = ? AND live"
-
-Place = tuple[int, int, int]  # asset, control, subject
-
-
-@dataclass(frozen=True, slots=True)
-class _Open:
-    """An open interval of a finding."""
-
-    judgement: int
-    since: int
-    value: tuple[int, int, int]  # outcome, severity, body
+_EVER = """SELECT 1 FROM verdict WHERE asset_id = ? AND control_id = ? AND subject_id = ? AND track_id = ?
+  AND said IS NOT NULL LIMIT 1"""
 
 
 @dataclass(slots=True)
@@ -44,7 +36,9 @@ class FindingsFold:
     fold: Fold
     findings: tuple[Finding, ...]
     before: RunRecord | None
-    open: dict[Place, _Open] = field(init=False)
+    open: dict[Place, Value] = field(init=False)
+    track: int = field(init=False)
+    turns: Turns = field(init=False)
     answered: set[Place] = field(init=False)
     codes: dict[int, str] = field(init=False)
     controls: dict[str, int] = field(init=False)
@@ -59,12 +53,9 @@ class FindingsFold:
         connection.executemany("INSERT OR IGNORE INTO control (code) VALUES (?)", [(code,) for code in codes])
         self.codes = self.fold.reader.controls()
         self.controls = {code: number for number, code in self.codes.items()}
-        rows = connection.execute(
-            "SELECT asset_id, control_id, subject_id, judgement_id, from_run, outcome, severity, body_id FROM finding "
-            "WHERE to_run IS NULL AND live AND vantage_id = ?",
-            (self.fold.vantage,),
-        )
-        self.open = {row[:3]: _Open(row[3], row[4], row[5:]) for row in rows}
+        self.track = put_track(connection, self.fold.vantage)
+        self.turns = Turns(self.fold.run.number)
+        self.open = {place: value for place, _, value in held_at(connection, self.track)}
         self.answered = set()
         self.by_pair = defaultdict(dict)
         for finding in self.findings:
@@ -91,6 +82,8 @@ class FindingsFold:
     def run(self) -> None:
         """Intervals, and what of each control was known."""
         self._write()
+        self.turns.put(self.fold.connection, self.track)
+        self.fold.moved.update(self.turns.assets)
         self._looks()
 
     def _write(self) -> None:
@@ -108,7 +101,7 @@ class FindingsFold:
         number = self.fold.reader.texts.number
         return self.fold.numbers[finding.asset], self.controls[finding.control], number(finding.subject)
 
-    def _value(self, finding: Finding) -> tuple[int, int, int]:
+    def _value(self, finding: Finding) -> Value:
         body = self.fold.reader.texts.number(finding_body(finding))
         return OUTCOMES.index(finding.outcome), SEVERITIES.index(finding.severity), body
 
@@ -120,12 +113,11 @@ class FindingsFold:
             anew = (self.anew or {}).get(key_of(finding))
             by_rules = anew is not None and self._value(anew) == value
             self._insert(place, value, self.kind if by_rules else self._first_cause(place))
-        elif old.value != value:
+        elif old != value:
             cause = self._cause(key_of(finding), old, value)
-            self._end(place, cause)
             self._insert(place, value, cause)
 
-    def _cause(self, key: Key, old: _Open, value: tuple[int, int, int]) -> str:
+    def _cause(self, key: Key, old: Value, value: Value) -> str:
         """Whose doing a change is: the target's, unless the new rules alone give it."""
         if self.anew is None:
             return "target"
@@ -133,11 +125,10 @@ class FindingsFold:
         if anew is None:
             return self.kind
         judged = self._value(anew)
-        return self.kind if judged != old.value and judged[:2] == value[:2] else "target"
+        return self.kind if judged != old and judged[:2] == value[:2] else "target"
 
     def _first_cause(self, place: Place) -> str:
-        query = f"SELECT 1 FROM finding WHERE {_PLACE} LIMIT 1"  # noqa: S608 - names of our own
-        seen = self.fold.connection.execute(query, (*place, self.fold.vantage)).fetchone()
+        seen = self.fold.connection.execute(_EVER, (*place, self.track)).fetchone()
         return "target" if seen else "first"
 
     def _silent(self, key: Key, finding: Finding) -> None:
@@ -147,8 +138,7 @@ class FindingsFold:
             return
         place = self._place(finding)
         old = self.open.get(place)
-        if place not in self.answered and old is not None and old.value != self._value(finding):
-            self._end(place, self.kind)
+        if place not in self.answered and old is not None and old != self._value(finding):
             self._insert(place, self._value(finding), self.kind)
 
     def _gone(self, place: Place) -> None:
@@ -169,20 +159,13 @@ class FindingsFold:
         if cause:
             self._end(place, cause)
 
-    def _insert(self, place: Place, value: tuple[int, int, int], cause: str) -> None:
-        run = self.fold.run
-        self.fold.connection.execute(
-            "INSERT INTO finding (asset_id, control_id, subject_id, judgement_id, vantage_id, from_run, live, outcome, "
-            "severity, body_id, cause) VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?)",
-            (*place, run.judgement, self.fold.vantage, run.number, *value, cause),
-        )
-        self.open[place] = _Open(run.judgement, run.number, value)
+    def _insert(self, place: Place, value: Value, cause: str) -> None:
+        """What was there before, if anything, ends for the same cause."""
+        self.turns.say(place, value, cause)
+        self.open[place] = value
 
     def _end(self, place: Place, cause: str) -> None:
-        self.fold.connection.execute(
-            f"UPDATE finding SET to_run = ?, end_cause = ? WHERE {_PLACE} AND to_run IS NULL",  # noqa: S608 - names of our own
-            (self.fold.run.number, cause, *place, self.fold.vantage),
-        )
+        self.turns.end(place, cause)
         del self.open[place]
 
     def _looks(self) -> None:
@@ -199,11 +182,12 @@ class FindingsFold:
         for control in sorted({control for _, control in self.by_pair}):
             pairs = [pair for pair in self.by_pair if pair[1] == control]
             partly = {place_of[pair[0]]: sorted(silent[pair]) for pair in pairs if silent[pair] and pair in some}
-            self.fold.connection.execute(
-                "INSERT INTO judged (run_id, control_id, asked, known, silent) VALUES (?, ?, ?, ?, ?)",
+            put_judged(
+                self.fold.connection,
+                self.fold.packed,
+                self.fold.run.number,
+                control,
                 (
-                    self.fold.run.number,
-                    control,
                     Bitmap(place_of[asset] for asset, _ in pairs).pack(),
                     Bitmap(place_of[pair[0]] for pair in pairs if not silent[pair]).pack(),
                     zlib.compress(json.dumps(partly, separators=(",", ":")).encode(), 9),

@@ -18,33 +18,33 @@ from itertools import islice
 from pathlib import Path
 
 from posture.errors import StoreError
-from posture.store.answers import BLOB_LIMIT
+from posture.store.answers import BLOB_LIMIT, text_hash
 from posture.store.bitmap import Bitmap
 from posture.store.database import FAULTS, NEWEST, connect_read
+from posture.store.silences import unpack
 
 SHOWN = 20  # faults of one kind that are named; the rest is counted
 
-# Table -> the columns of its key, without from_run.
+# Table -> the columns of its key, without from_run. Findings are no such intervals: one lasts until the next row.
 _INTERVALS = {
     "facts": "asset_id, probe, subject_id, vantage_id",
-    "miss": "asset_id, probe, subject_id, vantage_id",
+    "silence": "asset_id, vantage_id",
     "declaration": "asset_id",
-    "finding": "asset_id, control_id, subject_id, judgement_id, vantage_id",
 }
 # Where a run's own rows stand once it has been folded.
 _FOLDED = {
     "facts": ("from_run", "to_run"),
-    "miss": ("from_run", "to_run"),
-    "finding": ("from_run", "to_run"),
-    "coverage": ("run_id",),
-    "judged": ("run_id",),
-    "event": ("run_id",),
-    "score": ("run_id",),
+    "silence": ("from_run", "to_run"),
+    "verdict": ("from_run",),
+    "coverage_row": ("run_id",),
+    "judged_row": ("run_id",),
+    "event_row": ("run_id",),
+    "score_row": ("run_id",),
 }
 _COUNTED = {
     "runs": "SELECT count(*) FROM run",
     "assets": "SELECT count(*) FROM asset",
-    "findings": "SELECT count(*) FROM finding",
+    "findings": "SELECT count(*) FROM verdict WHERE said IS NOT NULL",
     "facts": "SELECT count(*) FROM facts",
     "blobs": "SELECT count(*) FROM blob WHERE length(data) > 0",
     "dropped": "SELECT count(*) FROM blob WHERE length(data) = 0",
@@ -124,6 +124,8 @@ def _counts(connection: sqlite3.Connection) -> dict[str, int]:
     counts = {}
     for name, query in _COUNTED.items():
         try:
+            if name == "findings" and "verdict" not in _tables(connection):
+                query = "SELECT count(*) FROM finding"  # noqa: PLW2901 - of an older schema
             counts[name] = int(connection.execute(query).fetchone()[0])
         except FAULTS:  # the checks have said so
             continue
@@ -197,17 +199,55 @@ def _objects(connection: sqlite3.Connection) -> dict[tuple[str, str], str]:
 
 
 def _intervals(connection: sqlite3.Connection) -> Iterator[str]:
+    there = _tables(connection)
     for table, key in _INTERVALS.items():
-        yield from _overlaps(connection, table, key, "")
-    yield from _overlaps(connection, "finding", "asset_id, control_id, subject_id, vantage_id", "WHERE live")
+        if table in there:
+            yield from _overlaps(connection, table, key)
+    if _version(connection) == NEWEST:
+        yield from _wrong_verdicts(connection)
 
 
-def _overlaps(connection: sqlite3.Connection, table: str, key: str, which: str) -> Iterator[str]:
+def _tables(connection: sqlite3.Connection) -> set[str]:
+    """Those of this very file: an older one is looked at as far as it has the same."""
+    return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
+def _wrong_verdicts(connection: sqlite3.Connection) -> Iterator[str]:
+    """An end of nothing; and an event or a verdict of an asset that its run does not name as one that it wrote of."""
+    query = """SELECT asset.name, from_run FROM (
+          SELECT asset_id, from_run, said, lag(said) OVER (
+            PARTITION BY asset_id, control_id, subject_id, track_id ORDER BY from_run) AS last FROM verdict NOT INDEXED
+        ) LEFT JOIN asset ON asset.id = asset_id WHERE said IS NULL AND coalesce(last, -1) < 0"""
+    for name, run in connection.execute(query):
+        yield f"finding of {name}: what ends with run {run} had never begun"
+    wrote: dict[int, set[int]] = {}
+    for query in (_WROTE, "SELECT DISTINCT run_id, bit FROM event_row JOIN asset ON asset.id = asset_id"):
+        for run, bit in connection.execute(query):
+            wrote.setdefault(run, set()).add(bit)
+    for run, name, packed in connection.execute("SELECT id, name, moved FROM run"):
+        try:
+            told = set(Bitmap.unpack(packed)) if packed is not None else set()
+        except ValueError as fault:
+            yield f"assets that run {name} wrote of: {fault}"
+            continue
+        if told != wrote.get(run, set()):
+            yield f"run {name} wrote of other assets than it names, bits {_some(told ^ wrote.get(run, set()))}"
+
+
+_WROTE = """SELECT DISTINCT from_run, bit FROM verdict NOT INDEXED JOIN track ON track.id = track_id AND judgement_id IS NULL
+    JOIN asset ON asset.id = asset_id"""
+
+
+def _some(bits: set[int]) -> str:
+    return ", ".join(map(str, sorted(bits)[:SHOWN]))
+
+
+def _overlaps(connection: sqlite3.Connection, table: str, key: str) -> Iterator[str]:
     """Intervals of one key that hold at once, two open ones among them, and such as end before they begin."""
     query = f"""
         SELECT asset.name, from_run, to_run, earlier, ended FROM (
           SELECT asset_id, from_run, to_run, lag(from_run) OVER same AS earlier, lag(to_run) OVER same AS ended
-          FROM {table} NOT INDEXED {which} WINDOW same AS (PARTITION BY {key} ORDER BY from_run)
+          FROM {table} NOT INDEXED WINDOW same AS (PARTITION BY {key} ORDER BY from_run)
         ) LEFT JOIN asset ON asset.id = asset_id
         WHERE to_run < from_run OR (earlier IS NOT NULL AND coalesce(ended > from_run, 1))"""  # noqa: S608 - names of our own
     for name, begun, ended, earlier, before in connection.execute(query):
@@ -230,8 +270,9 @@ def _journals(connection: sqlite3.Connection) -> Iterator[str]:
             WHERE run.state <> 'running' GROUP BY run.id"""  # noqa: S608 - names of our own
         for name, state, count in connection.execute(query):
             yield f"{count} rows of {table} are left of run {name}, which is {state}"
+    there = _tables(connection)
     for table, columns in _FOLDED.items():
-        for column in columns:
+        for column in columns if table in there else ():
             query = f"""SELECT run.name, run.state, count(*) FROM {table} JOIN run ON run.id = {column}
                 WHERE run.state IN ('running', 'quarantined') GROUP BY run.id"""  # noqa: S608 - names of our own
             for name, state, count in connection.execute(query):
@@ -268,8 +309,29 @@ _BITMAPS = {
     "judged": """SELECT run.name || ', ' || control.code, asked, known FROM judged
         JOIN run ON run.id = run_id JOIN control ON control.id = control_id""",
 }
-_SILENCE = """SELECT run.name || ', ' || control.code, asked, silent FROM judged
+_SILENT = """SELECT run.name || ', ' || control.code, asked, silent FROM judged
     JOIN run ON run.id = run_id JOIN control ON control.id = control_id"""
+
+
+def _texts(connection: sqlite3.Connection) -> Iterator[str]:
+    """Every text is found by its hash, and is there once; and those that tell silences can be read."""
+    if _version(connection) != NEWEST:
+        return
+    for number, found, text in connection.execute("SELECT id, hash, value FROM text_value"):
+        if not isinstance(text, str) or found != text_hash(text):
+            yield f"text {number} does not match its hash"
+    query = "SELECT min(id), count(*) FROM text_value NOT INDEXED GROUP BY value HAVING count(*) > 1"
+    for number, count in connection.execute(query):
+        yield f"text {number} is there {count} times"
+    for asset, run, text, seconds, start in connection.execute(_TOLD):
+        try:
+            unpack(text, run, seconds, start)
+        except (ValueError, TypeError, LookupError, AttributeError):
+            yield f"silence of {asset} since run {run} cannot be read"
+
+
+_TOLD = """SELECT asset.name, from_run, value, seconds, started_at FROM silence JOIN asset ON asset.id = asset_id
+    JOIN run ON run.id = from_run JOIN text_value ON text_value.id = said_id"""
 
 
 def _bitmaps(connection: sqlite3.Connection) -> Iterator[str]:
@@ -278,7 +340,7 @@ def _bitmaps(connection: sqlite3.Connection) -> Iterator[str]:
     for table, query in _BITMAPS.items():
         for place, whole, part in connection.execute(query):
             yield from (f"{table} of run {place}: {what}" for what in _wrong_bits(whole, part, known))
-    for place, asked, silent in connection.execute(_SILENCE):
+    for place, asked, silent in connection.execute(_SILENT):
         yield from (f"judged of run {place}: {what}" for what in _wrong_silence(asked, silent))
 
 
@@ -313,6 +375,7 @@ _CHECKS: Mapping[str, Callable[[sqlite3.Connection], Iterator[str]]] = {
     "intervals": _intervals,
     "journal": _journals,
     "blobs": _blobs,
+    "texts": _texts,
     "bitmaps": _bitmaps,
 }
 CHECKS = ("file", *_CHECKS)

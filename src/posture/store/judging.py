@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from posture.checks import Control
-from posture.drift import Event, Judged, Key, doubts, drift, key_of
+from posture.drift import Event, Judged, Key, drift, key_of
 from posture.judge import judge
 from posture.model import AssetKey, Finding, Outcome, Reason, Unobserved
 from posture.policy import Policy
@@ -16,7 +16,9 @@ from posture.store.dockets import docket_of
 from posture.store.looks import was_known
 from posture.store.reader import Reader
 from posture.store.records import Interval, RunRecord
+from posture.store.suspicion import doubts_of_moves
 from posture.store.under import known_under
+from posture.suspicion import doubts
 
 
 def judge_again(
@@ -35,10 +37,16 @@ def judge_again(
     return known_under(reader, run, policy, shipped, assets=assets, controls=controls).known
 
 
-def unknown_of_run(reader: Reader, run: RunRecord, shipped: Mapping[str, Control]) -> dict[Key, Finding]:
-    """What a run asked and could not see: judged anew from its facts and misses, with its policy and its time."""
+def unknown_of_run(
+    reader: Reader, run: RunRecord, shipped: Mapping[str, Control], only: Collection[AssetKey] | None = None
+) -> dict[Key, Finding]:
+    """What a run asked and could not see: judged anew from its facts and misses, with its policy and its time.
+
+    Args:
+        only: of these assets alone; of all when left out.
+    """
     looks = reader.looks(run.number)
-    place = {asset: bit for bit, asset in reader.bits().items()}
+    place = {asset: bit for bit, asset in reader.bits(only).items()}
     silent = {bit for asked, known, _ in looks.values() for bit in asked if bit not in known}
     chosen = {asset for asset, bit in place.items() if bit in silent}
     found = _unknowns(reader, run, shipped, chosen)
@@ -103,13 +111,16 @@ def compare_runs(
     after: RunRecord,
     shipped: Mapping[str, Control],
     unknown: Mapping[Key, Finding] | None = None,
+    *,
+    only: Collection[AssetKey] | None = None,
 ) -> tuple[tuple[Event, ...], tuple[str, ...]]:
     """The drift between two runs of one vantage, and why it is suspect, if it is.
 
     Args:
         unknown: the unknowns of ``after`` where the caller has them at hand.
+        only: events of these assets alone; doubts are of all, whatever is left out.
     """
-    silent = unknown_of_run(reader, after, shipped) if unknown is None else unknown
+    silent = unknown_of_run(reader, after, shipped, only) if unknown is None else unknown
     rejudged = None
     if before.judgement != after.judgement:
         rejudged = judge_again(
@@ -118,22 +129,35 @@ def compare_runs(
             reader.policy(after),
             shipped,
             controls=after.controls,
+            assets=only,
         )
-    timelines = reader.timelines(after)
-    then = _without_doubt(reader, before)
-    now = reader.judged(after, silent, timelines)
+    timelines = reader.timelines(after, only)
+    then = _without_doubt(reader, before, only)
+    now = reader.judged(after, silent, timelines, only)
     events = drift(then, now, rejudged)
     between = [run for run in reader.runs(after.vantage) if before.number < run.number < after.number and run.closed]
+    exact = _when(reader, events, timelines, before, between) if between else events
+    if only is not None:
+        return exact, _doubts_between(reader, before, after, shipped)
     doubted = next((run for run in between if run.state == "complete" and run.suspect), None)
     seen = None if doubted is None else reader.judged(doubted, {}, reader.timelines(doubted))
-    exact = _when(reader, events, timelines, before, between) if between else events
     return exact, doubts(then, now, events, seen)
 
 
-def _without_doubt(reader: Reader, run: RunRecord) -> Judged:
+def _doubts_between(
+    reader: Reader, before: RunRecord, after: RunRecord, shipped: Mapping[str, Control]
+) -> tuple[str, ...]:
+    if not after.suspect and trusted_before(reader, after) == before:
+        return ()  # this very pair was looked at when the run was closed
+    if can_be_compared_by_moves(reader, before, after):
+        return moved_events(reader, before, after)[1]
+    return compare_runs(reader, before, after, shipped)[1]
+
+
+def _without_doubt(reader: Reader, run: RunRecord, only: Collection[AssetKey] | None = None) -> Judged:
     """A run as drift looks at it, less what a suspect run alone has said and nobody has confirmed yet."""
-    timelines = reader.timelines(run)
-    view = reader.judged(run, {}, timelines)
+    timelines = reader.timelines(run, only)
+    view = reader.judged(run, {}, timelines, only)
     earlier = [one for one in reader.runs(run.vantage) if one.number < run.number]
     doubted = {one.number for one in earlier if one.suspect}
     if run.suspect or not doubted:
@@ -152,17 +176,38 @@ def _without_doubt(reader: Reader, run: RunRecord) -> Judged:
     return replace(view, known=known, seen={**view.seen, **seen_before})
 
 
-def moved_events(reader: Reader, before: RunRecord, after: RunRecord) -> tuple[Event, ...]:
-    """The events of :func:`compare_runs` that are no mere persisting and no silence, by what moved alone.
+def moved_events(reader: Reader, before: RunRecord, after: RunRecord) -> tuple[tuple[Event, ...], tuple[str, ...]]:
+    """As :func:`compare_runs`, less what persists and what could not be seen, by what moved alone.
 
     Raises:
-        ValueError: the runs are of two judgements.
+        ValueError: it takes more to compare these: see :func:`can_be_compared_by_moves`.
     """
     moves = reader.moves(before, after)
-    found = drift(moves.judged(before), moves.judged(after))
+    now = moves.judged(after)
+    # What does not flap now is not asked for whether it did.
+    then = moves.judged(before, {key for key in moves.timelines if not now.is_unstable(key)})
+    found = drift(then, now)
     events = tuple(one for one in found if one.kind != "persisting" and one.after is not Outcome.UNKNOWN)
     between = [run for run in reader.runs(after.vantage) if before.number < run.number < after.number and run.closed]
-    return _when(reader, events, moves.as_of(after.number), before, between) if between else events
+    exact = _when(reader, events, moves.as_of(after.number), before, between) if between else events
+    if not after.suspect and trusted_before(reader, after) == before:
+        return exact, ()  # this very pair was looked at when the run was closed
+    doubted = next((run for run in between if run.state == "complete" and run.suspect), None)
+    seen = None if doubted is None else replace(moves.judged(doubted, now.known), probes=reader.coverage(doubted))
+    return exact, doubts_of_moves(moves, events, seen)
+
+
+def can_be_compared_by_moves(reader: Reader, before: RunRecord, after: RunRecord) -> bool:
+    """Whether what moved between two runs tells all that changed: other rules move everything, and so may what a suspect
+    run alone has said before."""
+    if before.judgement != after.judgement:
+        return False
+    doubted = {one.number for one in reader.runs(before.vantage) if one.number < before.number and one.suspect}
+    if before.suspect or not doubted:
+        return True
+    begun = reader.timelines_begun(before, doubted)
+    seen = reader.last_seen(before, begun)
+    return all(seen[key].number > spans[-1].since for key, spans in begun.items())
 
 
 def trusted_before(reader: Reader, run: RunRecord) -> RunRecord | None:

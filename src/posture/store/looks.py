@@ -37,11 +37,17 @@ class Looks(Mapping[str, Look]):
 
 
 def was_known(looks: Mapping[str, Look], bit: int, key: Key) -> bool:
-    """Whether a run knew the answer to one control on one subject."""
-    asked, known, silent = looks.get(key[1], (Bitmap(), Bitmap(), {}))
+    """Whether a run knew the answer to one control on one subject. ``bit``: the asset's; below 0 for one without."""
+    look = looks.get(key[1])
+    return look is not None and knew(look, bit, key[2])
+
+
+def knew(look: Look, bit: int, subject: str) -> bool:
+    """As :func:`was_known`, of the look at one control."""
+    asked, known, silent = look
     if bit < 0 or bit not in asked:
         return False
-    return bit in known or (bit in silent and key[2] not in silent[bit] and "" not in silent[bit])
+    return bit in known or (bit in silent and subject not in silent[bit] and "" not in silent[bit])
 
 
 def _silent(packed: bytes) -> dict[int, frozenset[str]]:

@@ -7,31 +7,30 @@ at all; this looks at the few, and finds of them the very same events.
 from __future__ import annotations
 
 import sqlite3
-from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from posture.drift import Judged, Key
 from posture.model import AssetKey
-from posture.store.answers import finding_from
-from posture.store.records import OUTCOMES, SEVERITIES, Interval, RunRecord
-from posture.store.timeline import fixed_once, last_mended
+from posture.store.eventful import moved_assets
+from posture.store.intervals import intervals
+from posture.store.narrow import PLACE
+from posture.store.records import Interval, RunRecord
+from posture.store.run_rows import among
+from posture.store.timeline import last_mended
+from posture.store.verdicts import COLUMNS, track_of
 
 if TYPE_CHECKING:
     from posture.store.reader import Reader
 
-_MOVED = """
-WITH moved AS (
-  SELECT asset_id, control_id, subject_id FROM finding WHERE from_run > :before AND from_run <= :after
-    AND outcome IN (1, 2) AND vantage_id = :vantage AND live
-  UNION
-  SELECT asset_id, control_id, subject_id FROM finding WHERE to_run > :before AND to_run <= :after
-    AND vantage_id = :vantage AND live)
-SELECT asset_id, control_id, subject_id, from_run, to_run, judgement_id, outcome, severity, body_id, cause, end_cause
-FROM moved CROSS JOIN finding USING (asset_id, control_id, subject_id)
-WHERE vantage_id = :vantage AND live AND from_run <= :after ORDER BY from_run
-"""
+# Of the assets of which something was written: what was; and all of its rows up to the later run.
+_MOVED = f"""
+WITH moved AS (SELECT DISTINCT asset_id, control_id, subject_id FROM verdict
+  WHERE track_id = :track AND from_run > :before AND from_run <= :after{{among}})
+SELECT {COLUMNS} FROM moved CROSS JOIN verdict USING (asset_id, control_id, subject_id)
+WHERE track_id = :track AND from_run <= :after ORDER BY {PLACE}, from_run
+"""  # noqa: S608 - names of our own
 
 
 @dataclass(slots=True)
@@ -45,6 +44,7 @@ class Moves:
     reader: Reader
     before: RunRecord
     after: RunRecord
+    track: int = field(init=False)
     assets: dict[int, AssetKey] = field(init=False)
     bits: dict[AssetKey, int] = field(init=False)
     timelines: Mapping[Key, list[Interval]] = field(init=False)
@@ -52,23 +52,19 @@ class Moves:
     def __post_init__(self) -> None:
         if self.before.judgement != self.after.judgement:
             raise ValueError("two judgements do not compare by their intervals")
-        bound = {
-            "before": self.before.number,
-            "after": self.after.number,
-            "vantage": self.reader.texts.known(self.after.vantage),
-        }
-        rows = self.connection.execute(_MOVED, bound).fetchall()
+        reader, runs = self.reader, self.reader.runs(self.after.vantage)
+        self.track = track_of(self.connection, reader.texts.known(self.after.vantage))
+        written = moved_assets(
+            self.connection, [one.number for one in runs if self.before.number < one.number <= self.after.number]
+        )
+        bound = {"before": self.before.number, "after": self.after.number, "track": self.track}
+        rows = self.connection.execute(_MOVED.format(among=among(written)), bound).fetchall()
         numbers = ",".join(map(str, {row[0] for row in rows}))
         known = self.connection.execute(f"SELECT id, name, kind, bit FROM asset WHERE id IN ({numbers})").fetchall()  # noqa: S608 - numbers
         self.assets = {number: AssetKey(name, kind) for number, name, kind, _ in known}
         self.bits = {AssetKey(name, kind): bit for _, name, kind, bit in known}
-        controls, text = self.reader.controls(), self.reader.texts.text
-        found: dict[Key, list[Interval]] = defaultdict(list)
-        for asset, control, subject, since, until, judgement, outcome, severity, body, cause, end_cause in rows:
-            key = (self.assets[asset], controls[control], text(subject))
-            finding = finding_from(key[0], "", key[1], key[2], OUTCOMES[outcome], SEVERITIES[severity], text(body))
-            found[key].append(Interval(finding, since, until, judgement, cause, end_cause))
-        self.timelines = found
+        judgements = {one.number: one.judgement for one in runs}
+        self.timelines = dict(intervals(rows, reader.texts, self.assets, reader.controls(), {}, judgements))
 
     def ministries(self) -> dict[AssetKey, str]:
         """Whose each asset of these places was last."""
@@ -80,16 +76,17 @@ class Moves:
         """The timelines as of a run's end."""
         return {key: cut for key, spans in self.timelines.items() if (cut := _as_of(spans, run))}
 
-    def judged(self, run: RunRecord) -> Judged:
-        """As :meth:`Reader.judged`, of these places. ``run``: one of the two."""
-        earlier = [one for one in self.reader.runs(run.vantage) if one.number < run.number and one.closed]
-        return self._judged(run, [run, *earlier])
+    def judged(self, run: RunRecord, steady: Collection[Key] | None = None) -> Judged:
+        """As :meth:`Reader.judged`, of these places. ``run``: one of the two, or one between them.
 
-    def _judged(self, run: RunRecord, runs: list[RunRecord]) -> Judged:
-        """``runs``: closed ones up to that run, newest first."""
-        timelines = self.as_of(run.number)
+        Args:
+            steady: keys of which nobody asks whether they flap.
+        """
+        timelines, runs = self.as_of(run.number), self.reader.until(run)
         seen = self.reader.last_seen(run, timelines, runs=runs, bits=self.bits)
+        restless = {key: spans for key, spans in timelines.items() if key not in (steady or ())}
         known = {key: spans[-1].finding for key, spans in timelines.items() if spans[-1].until is None}
+        mended = {key: number for key, spans in timelines.items() if (number := last_mended(spans)) is not None}
         ends = {one.number: one.end for one in runs}
         here, looks = self._in_inventory(run.number), self.reader.looks(run.number)
         return Judged(
@@ -107,13 +104,9 @@ class Moves:
             narrowed=bool(run.selectors),
             seen={key: one.end for key, one in seen.items()},
             ended={key: spans[-1].end_cause or "scope" for key, spans in timelines.items() if spans[-1].until},
-            fixed_once={key for key, spans in timelines.items() if fixed_once(spans)},
-            mended={
-                key: ends[number]
-                for key, spans in timelines.items()
-                if len(spans) > 1 and (number := last_mended(spans)) is not None and number in ends
-            },
-            flips={key: count for key, (count, _) in self.reader.flapping(run, timelines).items()},
+            fixed_once=set(mended),
+            mended={key: ends[number] for key, number in mended.items() if len(timelines[key]) > 1 and number in ends},
+            flips={key: count for key, (count, _) in self.reader.flapping(run, restless, self.bits).items()},
         )
 
     def _in_inventory(self, run: int) -> set[AssetKey]:
@@ -124,9 +117,11 @@ class Moves:
     def _acquainted(self, run: int) -> set[AssetKey]:
         """Of which anything was known."""
         query = f"""SELECT id FROM asset WHERE id IN ({",".join(map(str, self.assets))}) AND EXISTS (
-            SELECT 1 FROM finding WHERE asset_id = asset.id AND vantage_id = ? AND live AND from_run <= ?
-            AND (to_run IS NULL OR to_run > ?))"""  # noqa: S608 - numbers
-        bound = (self.reader.texts.known(self.after.vantage), run, run)
+            SELECT 1 FROM verdict WHERE asset_id = asset.id AND track_id = ? AND from_run <= ? AND said >= 0
+            AND NOT EXISTS (SELECT 1 FROM verdict AS later WHERE later.asset_id = verdict.asset_id
+              AND later.control_id = verdict.control_id AND later.subject_id = verdict.subject_id
+              AND later.track_id = verdict.track_id AND later.from_run > verdict.from_run AND later.from_run <= ?))"""  # noqa: S608 - numbers
+        bound = (self.track, run, run)
         return {self.assets[number] for (number,) in self.connection.execute(query, bound)}
 
 
@@ -134,5 +129,6 @@ def _as_of(spans: list[Interval], run: int) -> list[Interval]:
     """Those that had begun; what ended later was open then."""
     begun = [span for span in spans if span.since <= run]
     if begun and begun[-1].until is not None and begun[-1].until > run:
-        begun[-1] = replace(begun[-1], until=None, end_cause=None)
+        last = begun[-1]
+        begun[-1] = Interval(last.finding, last.since, None, last.judgement, last.cause)
     return begun

@@ -14,13 +14,12 @@ from functools import lru_cache
 from posture.model import Answer, AssetKey, Reason, Unobserved
 from posture.store.answers import Texts, answer_from, entry_from, get_blob
 from posture.store.records import AssetEntry, StoredAnswer, moment
+from posture.store.silences import misses
 
-_ANY_TIME = datetime(1, 1, 1, tzinfo=UTC)  # the same record was seen at many times
+ANY_TIME = datetime(1, 1, 1, tzinfo=UTC)  # the same record was seen at many times
 _KEPT = 4096  # records of evidence that stay decoded; many assets answer alike
 
 _FACTS = """SELECT probe, subject_id, from_run, to_run, at, blob_id, authorisation FROM facts
-  WHERE asset_id = ? AND vantage_id = ? ORDER BY from_run"""
-_MISSES = """SELECT probe, subject_id, from_run, to_run, at, reason, code, detail, authorisation FROM miss
   WHERE asset_id = ? AND vantage_id = ? ORDER BY from_run"""
 
 _ENTRIES = """SELECT from_run, to_run, code, body FROM declaration JOIN ministry ON ministry.id = ministry_id
@@ -85,17 +84,17 @@ class Pasts:
     connection: sqlite3.Connection
     texts: Texts
     vantage: str
-    _number: int = field(init=False)
-    _decoded: Callable[[int], tuple[Answer, str]] = field(init=False)
+    number: int = field(init=False)
+    decoded: Callable[[int], tuple[Answer, str]] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._number = self.texts.known(self.vantage)
+        self.number = self.texts.known(self.vantage)
 
         @lru_cache(maxsize=_KEPT)
         def decoded(blob: int) -> tuple[Answer, str]:
-            return answer_from(get_blob(self.connection, blob), _ANY_TIME)
+            return answer_from(get_blob(self.connection, blob), ANY_TIME)
 
-        self._decoded = decoded
+        self.decoded = decoded
 
     def of(self, asset: int, key: AssetKey) -> Past:
         """Everything of one asset.
@@ -103,30 +102,27 @@ class Pasts:
         Args:
             asset: its number; ``key`` the asset itself.
         """
-        place, text = (asset, self._number), self.texts.text
+        place, text = (asset, self.number), self.texts.text
         answers = [
             Span(probe, text(subject), since, until, self._answer(since, at, blob, authority))
             for probe, subject, since, until, at, blob, authority in self.connection.execute(_FACTS, place)
         ]
-        silences = [
-            Span(probe, text(subject), since, until, self._silence(since, *row))
-            for probe, subject, since, until, *row in self.connection.execute(_MISSES, place)
-        ]
-        entries = [
-            (since, until, entry_from(key, code, body))
-            for since, until, code, body in self.connection.execute(_ENTRIES, (asset,))
-        ]
-        return Past(tuple(answers), tuple(silences), tuple(entries))
+        missed = sorted(misses(self.connection, self.number, only=(asset,)), key=lambda one: one.miss.since)
+        silences = [Span(one.probe, one.subject, one.miss.since, one.until, _known(one.miss.stored)) for one in missed]
+        return Past(tuple(answers), tuple(silences), self.entries(asset, key))
+
+    def entries(self, asset: int, key: AssetKey) -> tuple[tuple[int, int | None, AssetEntry], ...]:
+        """What the inventory said of one asset, as in :class:`Past`."""
+        rows = self.connection.execute(_ENTRIES, (asset,))
+        return tuple((since, until, entry_from(key, code, body)) for since, until, code, body in rows)
 
     def _answer(self, since: int, at: str, blob: int, authority: str | None) -> Callable[[], StoredAnswer]:
         def read() -> StoredAnswer:
-            answer, digest = self._decoded(blob)
+            answer, digest = self.decoded(blob)
             return StoredAnswer(replace(answer, at=moment(at)), since, digest, authority)
 
         return read
 
-    def _silence(
-        self, since: int, at: str, reason: str, code: str | None, detail: str, authority: str | None
-    ) -> Callable[[], StoredAnswer]:
-        stored = StoredAnswer(Unobserved(Reason(reason), moment(at), detail, code), since, "", authority)
-        return lambda: stored
+
+def _known(stored: StoredAnswer) -> Callable[[], StoredAnswer]:
+    return lambda: stored

@@ -10,17 +10,21 @@ from typing import Any
 
 from posture.checks import Reference
 from posture.drift import Judged, Key, Probed
-from posture.model import AssetKey, Finding, Reason, Unobserved
+from posture.model import AssetKey, Finding
 from posture.policy import Policy, parse_policy
-from posture.store.answers import Texts, answer_from, entry_from, finding_from, get_blob
+from posture.store.answers import Texts, answer_from, entry_from, get_blob
 from posture.store.bitmap import Bitmap
+from posture.store.eventful import moved_assets
 from posture.store.flapping import flapping
-from posture.store.looks import Looks, was_known
+from posture.store.intervals import intervals
+from posture.store.journals import journal_of
+from posture.store.judged_view import view_of
+from posture.store.lookback import known_at_last_look, last_seen, undecided
+from posture.store.looks import Looks
 from posture.store.moved import Moves
+from posture.store.narrow import PLACE
 from posture.store.past import Pasts
 from posture.store.records import (
-    OUTCOMES,
-    SEVERITIES,
     AssetEntry,
     Interval,
     Question,
@@ -30,9 +34,12 @@ from posture.store.records import (
     moment,
 )
 from posture.store.run_rows import RUN, among, run_of
-from posture.store.timeline import fixed_once, last_mended
+from posture.store.silences import missing_at
+from posture.store.verdicts import COLUMNS, held, track_of
 
 _AS_OF = "vantage_id = ? AND from_run <= ? AND (to_run IS NULL OR to_run > ?)"
+_HELD = held("track_id = ? AND from_run <= ?")
+_LOOKS_KEPT = 40  # runs whose looks stay unpacked, a megabyte or less each
 
 
 class Reader:
@@ -41,23 +48,38 @@ class Reader:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._closed: dict[int, RunRecord] = {}
+        self._runs: list[RunRecord] = []
+        self._changes = -1  # how much this connection had changed when the runs were read
+        self._open: set[int] = set()
+        self._newest = 0  # of the runs read so far
+        self._looks: dict[int, Looks] = {}
         self._reference: tuple[tuple[int | None, int], Reference] = ((None, 0), Reference())
         self.texts = Texts(connection)
 
     def forget(self) -> None:
         """After a rollback: what was given or closed within it is not."""
         self._closed.clear()
+        self._open, self._newest, self._changes = set(), 0, -1
+        self._looks.clear()
         self.texts.forget()
 
     # ---- runs and what they were bound to
 
     def runs(self, vantage: str | None = None) -> list[RunRecord]:
         """All runs, newest first."""
-        unknown = "" if not self._closed else f" WHERE run.id NOT IN ({','.join(map(str, self._closed))})"
-        fresh = [run_of(row) for row in self._connection.execute(RUN + unknown)]
+        if self._changes != self._connection.total_changes:  # only this connection changes what it sees
+            self._runs, self._changes = self._read_runs(), self._connection.total_changes
+        return [run for run in self._runs if vantage is None or run.vantage == vantage]
+
+    def _read_runs(self) -> list[RunRecord]:
+        open_ones = ",".join(map(str, self._open))
+        rows = self._connection.execute(f"{RUN} WHERE run.id > ? OR run.id IN ({open_ones})", (self._newest,))
+        fresh = [run_of(row) for row in rows]
         runs = sorted([*self._closed.values(), *fresh], key=lambda run: run.number, reverse=True)
         self._closed.update((run.number, run) for run in fresh if run.closed)
-        return [run for run in runs if vantage is None or run.vantage == vantage]
+        self._open = {run.number for run in fresh if not run.closed}
+        self._newest = max((run.number for run in fresh), default=self._newest)
+        return runs
 
     def run(self, number: int) -> RunRecord:
         """Raises KeyError: no such run."""
@@ -112,6 +134,16 @@ class Reader:
             query += f" AND ministry_id IN (SELECT id FROM ministry WHERE code IN ({named}))"  # noqa: S608 - marks
         rows = self._connection.execute(query, (run, run, *ministries))
         return {AssetKey(name, kind): code for name, kind, code in rows}
+
+    def whose(self, run: int, assets: Collection[AssetKey]) -> dict[AssetKey, str]:
+        """As :meth:`inventory`, of some assets."""
+        chosen = self._chosen(assets)
+        rows = self._connection.execute(
+            "SELECT asset_id, code FROM declaration JOIN ministry ON ministry.id = ministry_id "  # noqa: S608 - numbers
+            "WHERE from_run <= ? AND (to_run IS NULL OR to_run > ?)" + among(chosen),
+            (run, run),
+        )
+        return {chosen[number]: code for number, code in rows}
 
     def inventoried(self, run: int) -> set[str]:
         """The ministries of the inventory as of a run."""
@@ -180,15 +212,10 @@ class Reader:
     ) -> dict[AssetKey, dict[tuple[str, str], StoredAnswer]]:
         """What the last look, as of a run, could not see."""
         assets = self._chosen(only)
-        found: dict[AssetKey, dict[tuple[str, str], StoredAnswer]] = defaultdict(dict)
-        for asset, probe, subject, since, at, reason, code, detail, authorisation in self._as_of(
-            "SELECT asset_id, probe, subject_id, from_run, at, reason, code, detail, authorisation FROM miss WHERE ",
-            run,
-            only=None if only is None else assets,
-        ):
-            answer = Unobserved(Reason(reason), moment(at), detail, code)
-            stored = StoredAnswer(answer, since, "", authorisation)
-            found[assets[asset]][probe, self.texts.text(subject)] = stored
+        found: dict[AssetKey, dict[tuple[str, str], StoredAnswer]] = {}
+        vantage = self.texts.known(run.vantage)
+        for asset, missing in missing_at(self._connection, vantage, run.number, None if only is None else assets):
+            found[assets[asset]] = {question: miss.stored for question, miss in missing.items()}
         return found
 
     def pasts(self, vantage: str) -> Pasts:
@@ -197,8 +224,11 @@ class Reader:
 
     def _as_of(self, select: str, run: RunRecord, only: Collection[int] | None = None) -> Iterator[tuple[Any, ...]]:
         """``only``: numbers of assets."""
-        bound = (self.texts.known(run.vantage), run.number, run.number)
-        return self._connection.execute(select + _AS_OF + among(only), bound)
+        return self._connection.execute(select + _AS_OF + among(only), self._bound(run))
+
+    def _bound(self, run: RunRecord) -> tuple[int, int, int]:
+        """What ``_AS_OF`` takes."""
+        return self.texts.known(run.vantage), run.number, run.number
 
     def _chosen(self, only: Collection[AssetKey] | None) -> dict[int, AssetKey]:
         """As :meth:`assets`, of some."""
@@ -221,33 +251,35 @@ class Reader:
             only: of these assets alone; of all when left out.
             judgement: what was judged again under it, instead of what the runs themselves were told.
         """
-        assets, controls = self._chosen(only), self.controls()
-        ministries = self._ministries_ever(run.number, None if only is None else assets)
-        found: dict[Key, list[Interval]] = defaultdict(list)
+        assets = self._chosen(only)
+        chosen = None if only is None else assets
+        track = track_of(self._connection, self.texts.known(run.vantage), judgement)
         rows = self._connection.execute(
-            "SELECT asset_id, control_id, subject_id, from_run, to_run, judgement_id, outcome, severity, body_id, cause, "  # noqa: S608 - numbers
-            "end_cause FROM finding WHERE vantage_id = ? AND live = ? AND ? IN (0, judgement_id) AND from_run <= ?"
-            f"{among(None if only is None else assets)} ORDER BY from_run",
-            (self.texts.known(run.vantage), judgement is None, judgement or 0, run.number),
-        )
-        for asset, control, subject, since, until, judgement, outcome, severity, body, cause, end_cause in rows:
-            key = (assets[asset], controls[control], self.texts.text(subject))
-            finding = finding_from(
-                key[0],
-                ministries.get(asset, ""),
-                key[1],
-                key[2],
-                OUTCOMES[outcome],
-                SEVERITIES[severity],
-                self.texts.text(body),
-            )
-            ended = until is not None and until <= run.number
-            found[key].append(
-                Interval(finding, since, until if ended else None, judgement, cause, end_cause if ended else None)
-            )
-        return found
+            f"SELECT {COLUMNS} FROM verdict WHERE track_id = ? AND from_run <= ?{among(chosen)} "  # noqa: S608 - numbers
+            f"ORDER BY {PLACE}, from_run",
+            (track, run.number),
+        ).fetchall()
+        ministries = self.ministries_ever(run.number, chosen)
+        return dict(intervals(rows, self.texts, assets, self.controls(), ministries, self._judgements(run, judgement)))
 
-    def _ministries_ever(self, run: int, only: Collection[int] | None) -> dict[int, str]:
+    def _judgements(self, run: RunRecord, judgement: int | None = None) -> dict[int, int]:
+        """By run of a vantage what it was judged by; or one and the same."""
+        return {one.number: judgement or one.judgement for one in self.runs(run.vantage)}
+
+    def timelines_begun(self, run: RunRecord, begun: Collection[int]) -> dict[Key, list[Interval]]:
+        """As :meth:`timelines`, the intervals alone that began in certain runs and still held as of this run."""
+        assets = moved_assets(self._connection, begun)
+        rows = self._connection.execute(
+            f"SELECT {COLUMNS} FROM ({held('track_id = ? AND from_run <= ?' + among(assets))}) "  # noqa: S608 - names of our own, numbers
+            f"WHERE from_run IN ({','.join(map(str, begun))}) ORDER BY 1, 2, 3",
+            (self._track(run), run.number),
+        ).fetchall()
+        return dict(intervals(rows, self.texts, self.assets(), self.controls(), {}, self._judgements(run)))
+
+    def _track(self, run: RunRecord) -> int:
+        return track_of(self._connection, self.texts.known(run.vantage))
+
+    def ministries_ever(self, run: int, only: Collection[int] | None = None) -> dict[int, str]:
         """By number of an asset: its ministry as of a run, or the last one of what has left the inventory since."""
         rows = self._connection.execute(
             "SELECT asset_id, code FROM declaration JOIN ministry ON ministry.id = ministry_id "  # noqa: S608 - numbers
@@ -258,16 +290,26 @@ class Reader:
 
     def subjects(self) -> list[str]:
         """Every subject that a finding was ever about."""
-        query = "SELECT value FROM text_value WHERE id IN (SELECT subject_id FROM finding)"
+        query = "SELECT value FROM text_value WHERE id IN (SELECT subject_id FROM verdict)"
         return [text for (text,) in self._connection.execute(query)]
+
+    def known_assets(self, run: RunRecord) -> set[AssetKey]:
+        """Of which something was known as of a run."""
+        query = f"SELECT name, kind FROM asset WHERE id IN (SELECT asset_id FROM ({_HELD}))"  # noqa: S608 - names of our own
+        return {AssetKey(*row) for row in self._connection.execute(query, (self._track(run), run.number))}
+
+    def known_controls(self, run: RunRecord) -> set[str]:
+        """Of which something was known as of a run."""
+        query = f"SELECT code FROM control WHERE id IN (SELECT control_id FROM ({_HELD}))"  # noqa: S608 - names of our own
+        return {code for (code,) in self._connection.execute(query, (self._track(run), run.number))}
 
     def was_ever_known(self, control: str, run: RunRecord) -> bool:
         """Whether anybody ever answered a control, at the run's vantage, up to it."""
         query = (
-            "SELECT 1 FROM finding JOIN control ON control.id = control_id WHERE code = ? AND vantage_id = ? AND live "
-            "AND from_run <= ? LIMIT 1"
+            "SELECT 1 FROM verdict JOIN control ON control.id = control_id WHERE code = ? AND track_id = ? "
+            "AND from_run <= ? AND said IS NOT NULL LIMIT 1"
         )
-        row = self._connection.execute(query, (control, self.texts.known(run.vantage), run.number)).fetchone()
+        row = self._connection.execute(query, (control, self._track(run), run.number)).fetchone()
         return row is not None
 
     # ---- coverage
@@ -288,78 +330,53 @@ class Reader:
 
     def looks(self, run: int) -> Looks:
         """By control: assets asked, assets known in full, and for those known in part the silent subjects by bit."""
-        query = "SELECT code, asked, known, silent FROM judged JOIN control ON control.id = control_id WHERE run_id = ?"
-        rows = self._connection.execute(query, (run,))
-        return Looks({code: (asked, known, silent) for code, asked, known, silent in rows})
+        if run not in self._looks:
+            query = (
+                "SELECT code, asked, known, silent FROM judged JOIN control ON control.id = control_id WHERE run_id = ?"
+            )
+            rows = self._connection.execute(query, (run,))
+            looks = Looks({code: (asked, known, silent) for code, asked, known, silent in rows})
+            if not looks:  # an open run's are still to come
+                return looks
+            if len(self._looks) >= _LOOKS_KEPT:
+                del self._looks[next(iter(self._looks))]
+            self._looks[run] = looks
+        return self._looks[run]
 
     def undecided(self, run: RunRecord, only: Collection[AssetKey] | None = None) -> set[AssetKey]:
-        """Assets of which the last look at some control, up to a run, did not get to know everything.
-
-        Looks back only as far as the last run that asked the whole inventory. ``only``: among these assets.
-        """
-        bits, settled, found = self.bits(only), set[tuple[str, int]](), set[int]()
-        for one in self.until(run):
-            if one.state == "quarantined":
-                continue
-            for control, (asked, known, _) in self.looks(one.number).items():
-                news = {bit for bit in bits if bit in asked and (control, bit) not in settled}
-                settled.update((control, bit) for bit in news)
-                found.update(bit for bit in news if bit not in known)
-            if one.state == "complete" and not one.selectors:
-                break
-        return {bits[bit] for bit in found}
+        """See :func:`posture.store.lookback.undecided`."""
+        return undecided(self, run, only)
 
     def known_at_last_look(self, run: RunRecord, keys: Collection[Key]) -> set[Key]:
-        """Those of some keys that the last run to ask for them, up to this run, got to know."""
-        place, pending, known = {asset: bit for bit, asset in self.bits().items()}, set(keys), set[Key]()
-        for one in self.until(run) if pending else ():
-            looks = self.looks(one.number)
-            asked = {key for key in pending if key[1] in looks and place[key[0]] in looks[key[1]][0]}
-            known.update(key for key in asked if was_known(looks, place[key[0]], key))
-            pending -= asked
-            if not pending:
-                break
-        return known
+        """See :func:`posture.store.lookback.known_at_last_look`."""
+        return known_at_last_look(self, run, keys)
 
     # ---- drift's view
 
-    def judged(self, run: RunRecord, unknown: Mapping[Key, Finding], timelines: Mapping[Key, list[Interval]]) -> Judged:
+    def judged(
+        self,
+        run: RunRecord,
+        unknown: Mapping[Key, Finding],
+        timelines: Mapping[Key, list[Interval]],
+        only: Collection[AssetKey] | None = None,
+    ) -> Judged:
         """A run as drift looks at it.
 
         Args:
             unknown: the unknowns of that run, which are no part of the history.
             timelines: :meth:`timelines` of that run.
+            only: of these assets alone, without coverage; of all when left out.
         """
-        bits, looks = self.bits(), self.looks(run.number)
-        place = {asset: bit for bit, asset in bits.items()}
-        known = {key: spans[-1].finding for key, spans in timelines.items() if spans[-1].until is None}
-        ends = {one.number: one.end for one in self.until(run)}
-        return Judged(
-            at=run.end,
-            known=known,
-            answered={key for key in known if was_known(looks, place.get(key[0], -1), key)},
-            asked={(bits[bit], control) for control, (asked, _, _) in looks.items() for bit in asked},
-            assets=set(self.entries(run.number)),
-            vantage=run.vantage,
-            policy=run.policy_digest,
-            rules=run.rules_digest,
-            narrowed=bool(run.selectors),
-            seen={key: one.end for key, one in self.last_seen(run, timelines).items()},
-            unknown=unknown,
-            ended={key: spans[-1].end_cause or "scope" for key, spans in timelines.items() if spans[-1].until},
-            fixed_once={key for key, spans in timelines.items() if fixed_once(spans)},
-            mended={
-                key: ends[number]
-                for key, spans in timelines.items()
-                if len(spans) > 1 and (number := last_mended(spans)) is not None and number in ends
-            },
-            flips={key: count for key, (count, _) in self.flapping(run, timelines).items()},
-            probes=self.coverage(run),
-        )
+        return view_of(self, run, unknown, timelines, only)
 
-    def flapping(self, run: RunRecord, timelines: Mapping[Key, list[Interval]]) -> dict[Key, tuple[int, int]]:
+    def flapping(
+        self,
+        run: RunRecord,
+        timelines: Mapping[Key, list[Interval]],
+        bits: Mapping[AssetKey, int] | None = None,
+    ) -> dict[Key, tuple[int, int]]:
         """What changes too often: see :func:`posture.store.flapping.flapping`."""
-        return flapping(self, run, timelines)
+        return flapping(self, run, timelines, bits)
 
     def contradicted(self, run: RunRecord) -> dict[tuple[AssetKey, str], set[int]]:
         """Runs whose second look did not say what the first had said, by asset and subject."""
@@ -386,26 +403,8 @@ class Reader:
         runs: Sequence[RunRecord] | None = None,
         bits: Mapping[AssetKey, int] | None = None,
     ) -> dict[Key, RunRecord]:
-        """Which run last answered each key that was known as of a run.
-
-        Looks back from the newest run only as far as something is still unseen.
-
-        Args:
-            runs, bits: the vantage's closed runs up to that one, newest first, and the assets' places, from whom has them.
-        """
-        place = {asset: bit for bit, asset in self.bits().items()} if bits is None else bits
-        pending = {key: spans[-1] for key, spans in timelines.items()}
-        seen: dict[Key, RunRecord] = {}
-        for one in self.until(run) if runs is None else runs:
-            if not pending:
-                break
-            held = [key for key, span in pending.items() if span.until is None or one.number < span.until]
-            looks = self.looks(one.number) if held else Looks()
-            for key in held:
-                if one.number <= pending[key].since or was_known(looks, place.get(key[0], -1), key):
-                    seen[key] = one
-                    del pending[key]
-        return seen
+        """See :func:`posture.store.lookback.last_seen`."""
+        return last_seen(self, run, timelines, runs=runs, bits=bits)
 
     def moves(self, before: RunRecord, after: RunRecord) -> Moves:
         """What moved between two closed runs of one vantage and one judgement. Raises ValueError: they are of two."""
@@ -415,20 +414,7 @@ class Reader:
 
     def journal(self, run: int) -> Iterator[tuple[Question, StoredAnswer]]:
         """The answers of an open run."""
-        assets = self.assets()
-        rows = self._connection.execute(
-            "SELECT asset_id, probe, subject, at, blob_id, reason, code, detail, authorisation FROM journal "
-            "WHERE run_id = ? ORDER BY asset_id, probe, subject",
-            (run,),
-        )
-        for asset, probe, subject, at, blob, reason, code, detail, authorisation in rows:
-            question = (assets[asset], probe, subject)
-            if blob is None:
-                unseen = Unobserved(Reason(reason), moment(at), detail, code)
-                yield question, StoredAnswer(unseen, run, "", authorisation)
-            else:
-                answer, digest = answer_from(get_blob(self._connection, blob), moment(at))
-                yield question, StoredAnswer(answer, run, digest, authorisation)
+        return journal_of(self._connection, self.assets(), run)
 
     def second_looks(self, run: int) -> dict[tuple[AssetKey, str], dict[str, str]]:
         """What second looks in a run said of what the first had seen, by asset and probe, then subject."""

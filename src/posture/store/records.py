@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from posture.checks import Declared, Reference
 from posture.drift import Event
@@ -85,8 +85,7 @@ class RunStart:
     id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RunRecord:
+class RunRecord(NamedTuple):
     """A run in the history. ``number`` orders runs; ``id`` is what people type."""
 
     number: int
@@ -150,8 +149,7 @@ class Trace:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(NamedTuple):  # a year of a nation has half a million: a tuple is made in half the time
     """A finding that held from run ``since`` up to, not including, run ``until`` (None: it still holds)."""
 
     finding: Finding

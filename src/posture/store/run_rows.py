@@ -29,27 +29,11 @@ def _ids(text: str) -> tuple[str, ...]:
 
 
 def run_of(row: tuple[Any, ...]) -> RunRecord:
-    return RunRecord(
-        number=row[0],
-        id=row[1],
-        state_code=row[2],
-        timezone=row[3],
-        vantage=row[4],
-        started_at=moment(row[5]),
-        ended_at=moment(row[6]) if row[6] else None,
-        state=row[7],
-        selectors=_chosen(row[8]),
-        controls=_ids(row[9]),
-        judgement=row[10],
-        policy=row[11],
-        policy_digest=row[12],
-        rules_digest=row[13],
-        tool=row[14],
-        inventory_digest=row[15],
-        authorisation_digest=row[16],
-        lab=bool(row[17]),
-        suspect=bool(row[18]),
-    )
+    times = moment(row[5]), moment(row[6]) if row[6] else None
+    said = _chosen(row[8]), _ids(row[9])
+    digests = row[11], row[12], row[13], row[14], row[15], row[16]
+    start = row[0], row[1], row[2], row[3], row[4]
+    return RunRecord(*start, *times, row[7], *said, row[10], *digests, bool(row[17]), bool(row[18]))
 
 
 def among(only: Collection[int] | None) -> str:

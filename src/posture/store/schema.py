@@ -1,16 +1,18 @@
 """The tables of the history, and how an older database becomes today's.
 
 An interval is true from run ``from_run`` up to, not including, run ``to_run``; open while ``to_run`` is NULL.
-``vantage_id``, ``subject_id``, ``body_id`` point at text_value, where every text stands once.
+``vantage_id``, ``subject_id``, ``body_id`` point at text_value, where every text stands once. What grows with every run is
+kept narrow (:mod:`posture.store.narrow`); views show it as it is named here: miss, finding, coverage, judged, event, score.
 
     run          one scan; its answers wait in journal (and what was planned, in planned) until it closes
     declaration  what the inventory said of an asset: intervals
     facts        what the wire said: intervals of blobs by SHA-256; a clear absence is a fact too
-    miss         what could not be seen: intervals with the reason
-    finding      what the rules made of it: intervals; never an unknown
+    miss         what could not be seen: intervals with the reason (in silence, an asset at a time)
+    finding      what the rules made of it: intervals; never an unknown (in verdict, where one begins, changes or goes)
     coverage     per run and probe: which assets were asked, which answered in full
     judged       per run and control: which assets were asked, on which every subject was known
-    event_row    what changed at the end of a run; the view ``event`` shows it in words
+    event        what changed at the end of a run (in verdict too, or in event_row)
+    score        what each ministry was given (in score_row)
     contact      what was sent to whom lately, so that limits outlive a process
     authority    under which authorisations a run went, by sequence, digest and signers
     named        under which authorisations the inventory put a ministry, from which run on
@@ -27,8 +29,10 @@ from __future__ import annotations
 
 from sqlite_utils import Database, Migrations
 
+from posture.store import narrow
 from posture.store.bitmap import Bitmap
 from posture.store.database import APPLICATION_ID, NEWEST
+from posture.store.narrowing import narrow_rows
 from posture.store.views import COUNTS, EVENTS, KEPT, MOVES, VIEWS
 
 MIGRATIONS = Migrations("posture")
@@ -305,6 +309,12 @@ def _count_coverage(db: Database) -> None:
         update = "UPDATE coverage SET asked_count = ?, answered_count = ? WHERE run_id = ? AND probe = ?"
         db.execute(update, (*counts, run, probe))
     db.execute(frozen)
+
+
+@MIGRATIONS(name="0009_narrow")
+def _narrow(db: Database) -> None:
+    narrow_rows(db, _statements(narrow.TABLES), _statements(narrow.GUARDS), _statements(narrow.VIEWS))
+    db.execute(f"PRAGMA user_version = {NEWEST}")
 
 
 def _statements(script: str) -> list[str]:

@@ -127,6 +127,8 @@ def schema_of(path: Path) -> int:
 def migrate(path: Path) -> Migrated:
     """Brings a history to this release's schema, in one transaction; one that is there already is not touched.
 
+    Then the file gives back the room that the older tables took, where the disk has enough to write it anew.
+
     Raises:
         UsageError: there is no such database, or the file is something else.
         NothingToScan: it is old, and somebody else holds it; says who.
@@ -137,7 +139,8 @@ def migrate(path: Path) -> Migrated:
     lock = WriterLock(path)
     try:
         before = schema_of(path)  # another may have done it meanwhile
-        connect_write(path).close()
+        with closing(connect_write(path)) as connection, suppress(sqlite3.OperationalError):
+            connection.execute("VACUUM")
     finally:
         lock.release()
     return Migrated(before, schema_of(path))

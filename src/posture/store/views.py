@@ -4,8 +4,8 @@ with plain names for whoever opens the history with another program.
 
 from __future__ import annotations
 
-_OUTCOME = "CASE {} WHEN 0 THEN 'pass' WHEN 1 THEN 'warn' WHEN 2 THEN 'fail' WHEN 3 THEN 'info' WHEN 4 THEN 'not_applicable' END"
-_SEVERITY = (
+OUTCOME = "CASE {} WHEN 0 THEN 'pass' WHEN 1 THEN 'warn' WHEN 2 THEN 'fail' WHEN 3 THEN 'info' WHEN 4 THEN 'not_applicable' END"
+SEVERITY = (
     "CASE {} WHEN 4 THEN 'critical' WHEN 3 THEN 'high' WHEN 2 THEN 'medium' WHEN 1 THEN 'low' WHEN 0 THEN 'info' END"
 )
 
@@ -36,7 +36,7 @@ INSERT INTO event_row SELECT run_id, asset_id, control_id, (SELECT id FROM text_
   coalesce((SELECT max(id) FROM run WHERE ended_at = until), run_id) FROM event WHERE after IS NOT 'unknown';
 DROP TABLE event;
 CREATE VIEW event AS SELECT run_id, asset_id, control_id, text_value.value AS subject, kind, initial,
-  {_SEVERITY.format("severity")} AS severity, {_OUTCOME.format("before")} AS before, {_OUTCOME.format("after")} AS after,
+  {SEVERITY.format("severity")} AS severity, {OUTCOME.format("before")} AS before, {OUTCOME.format("after")} AS after,
   coalesce(earlier.ended_at, earlier.started_at) AS since, coalesce(later.ended_at, later.started_at) AS until
 FROM event_row JOIN text_value ON text_value.id = subject_id
 JOIN run AS earlier ON earlier.id = since_run JOIN run AS later ON later.id = until_run;
@@ -78,14 +78,14 @@ KEPT = "\n".join(
 )
 
 # Whose an asset was when a run ended.
-_WHOSE = """LEFT JOIN declaration ON declaration.asset_id = asset.id AND declaration.from_run <= {0}
+WHOSE = """LEFT JOIN declaration ON declaration.asset_id = asset.id AND declaration.from_run <= {0}
   AND (declaration.to_run IS NULL OR declaration.to_run > {0})
 LEFT JOIN ministry ON ministry.id = declaration.ministry_id"""
 VIEWS = f"""
 CREATE VIEW runs AS SELECT run.name AS run, started_at, ended_at, state, vantage, judgement.policy AS policy, tool,
   suspect, selectors FROM run JOIN judgement ON judgement.id = run.judgement_id;
 CREATE VIEW finding_history AS SELECT ministry.code AS ministry, asset.name AS asset, asset.kind, control.code AS control,
-  subject.value AS subject, {_OUTCOME.format("outcome")} AS outcome, {_SEVERITY.format("finding.severity")} AS severity,
+  subject.value AS subject, {OUTCOME.format("outcome")} AS outcome, {SEVERITY.format("finding.severity")} AS severity,
   json_extract(body.value, '$.tag') AS tag, json_extract(body.value, '$.args') AS args, cause, end_cause,
   vantage.value AS vantage, began.name AS from_run, began.started_at AS since, ended.name AS to_run,
   ended.started_at AS until, judgement.policy AS policy
@@ -93,11 +93,11 @@ FROM finding JOIN asset ON asset.id = finding.asset_id JOIN control ON control.i
 JOIN text_value AS subject ON subject.id = finding.subject_id JOIN text_value AS body ON body.id = finding.body_id
 JOIN text_value AS vantage ON vantage.id = finding.vantage_id JOIN run AS began ON began.id = finding.from_run
 JOIN judgement ON judgement.id = finding.judgement_id LEFT JOIN run AS ended ON ended.id = finding.to_run
-{_WHOSE.format("finding.from_run")} WHERE finding.live;
+{WHOSE.format("finding.from_run")} WHERE finding.live;
 CREATE VIEW events AS SELECT run.name AS run, run.ended_at, ministry.code AS ministry, asset.name AS asset,
   asset.kind AS asset_kind, control.code AS control, event.subject, event.kind, event.severity, before, after, since, until
 FROM event JOIN run ON run.id = event.run_id JOIN asset ON asset.id = event.asset_id
-JOIN control ON control.id = event.control_id {_WHOSE.format("event.run_id")};
+JOIN control ON control.id = event.control_id {WHOSE.format("event.run_id")};
 CREATE VIEW scores AS SELECT run.name AS run, run.ended_at, score.ministry,
   tenths / 10.0 AS score, low / 10.0 AS low, high / 10.0 AS high, coverage / 10.0 AS coverage_percent, grade
 FROM score JOIN run ON run.id = score.run_id;
@@ -108,5 +108,5 @@ CREATE VIEW not_seen AS SELECT ministry.code AS ministry, asset.name AS asset, a
   reason, miss.code, detail, vantage.value AS vantage, began.name AS from_run, miss.at AS since, ended.name AS to_run
 FROM miss JOIN asset ON asset.id = miss.asset_id JOIN text_value AS subject ON subject.id = miss.subject_id
 JOIN text_value AS vantage ON vantage.id = miss.vantage_id JOIN run AS began ON began.id = miss.from_run
-LEFT JOIN run AS ended ON ended.id = miss.to_run {_WHOSE.format("miss.from_run")};
+LEFT JOIN run AS ended ON ended.id = miss.to_run {WHOSE.format("miss.from_run")};
 """  # noqa: S608 - words of our own

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +20,15 @@ from posture.model import Absent, Answer, AssetKey, Finding, Outcome, Reason, Un
 from posture.store.answers import DETAIL_LIMIT, answer_bytes, entry_body, put_blob
 from posture.store.authority import put_authority, put_named
 from posture.store.bitmap import Bitmap
-from posture.store.database import WriterLock, check_space, connect_read, connect_write, store_error, transaction
+from posture.store.database import (
+    WriterLock,
+    check_space,
+    connect_read,
+    connect_write,
+    of_today,
+    store_error,
+    transaction,
+)
 from posture.store.dockets import docket_of
 from posture.store.exemptions import put_exemptions
 from posture.store.fold import Fold
@@ -29,6 +37,7 @@ from posture.store.judgements import put_judgement, rules_digest
 from posture.store.judging import compare_runs, trusted_before
 from posture.store.reader import Reader
 from posture.store.records import Closed, Question, RunRecord, RunStart, ScoreRow, StoredAnswer, new_run_id, stamp
+from posture.store.scores import put_scores
 from posture.task import Task
 
 _OUR_BUGS = (sqlite3.IntegrityError, sqlite3.ProgrammingError)
@@ -63,10 +72,14 @@ class Store:
         if not write:
             connection = connect_read(path)
             try:
+                of_today(path, connection)
                 connection.execute("BEGIN")  # all questions of a reader see the history at one moment
             except sqlite3.Error as fault:
                 connection.close()
                 raise store_error(path, fault) from fault
+            except StoreError:
+                connection.close()
+                raise
             return cls(path, connection, Reader(connection), controls)
         lock = WriterLock(path)
         try:
@@ -264,7 +277,7 @@ class OpenRun:
         """
         if state not in CLOSED_STATES:
             raise ValueError(f"a run does not close as {state!r}")
-        store, closing = self.store, replace(self.run, state=state, ended_at=ended_at.replace(microsecond=0))
+        store, closing = self.store, self.run._replace(state=state, ended_at=ended_at.replace(microsecond=0))
         events: tuple[Event, ...] = ()
         suspect = False
         with store.writing() as connection:
@@ -277,7 +290,7 @@ class OpenRun:
                 (state, stamp(ended_at), suspect, closing.number),
             )
             if state == "complete" and scores is not None:
-                _put_scores(connection, closing.number, scores(store.reader.run(closing.number)))
+                put_scores(connection, store.reader.texts, closing.number, scores(store.reader.run(closing.number)))
             if seal is not None:
                 seal(store)
         self.run = store.reader.run(closing.number)
@@ -292,11 +305,13 @@ class OpenRun:
         fold.answers()
         FindingsFold(fold, findings, earlier[0] if earlier else None).run()
         complete = trusted_before(reader, closing)
-        if closing.state != "complete" or complete is None:
-            return (), False
-        unknown = {(f.asset, f.control, f.subject): f for f in findings if f.outcome is Outcome.UNKNOWN}
-        events, why = compare_runs(reader, complete, closing, shipped, unknown)
-        fold.events(events)
+        events: tuple[Event, ...] = ()
+        why: Sequence[str] = ()
+        if closing.state == "complete" and complete is not None:
+            unknown = {(f.asset, f.control, f.subject): f for f in findings if f.outcome is Outcome.UNKNOWN}
+            events, why = compare_runs(reader, complete, closing, shipped, unknown)
+            fold.events(events)
+        fold.put_moved()
         return events, bool(why)
 
 
@@ -307,17 +322,6 @@ def _answer_columns(
     if isinstance(answer, Unobserved):
         return None, False, str(answer.reason), answer.code, answer.detail[:DETAIL_LIMIT]
     return put_blob(connection, answer_bytes(answer)), isinstance(answer, Absent), None, None, ""
-
-
-def _put_scores(connection: sqlite3.Connection, run: int, scores: Mapping[str, ScoreRow]) -> None:
-    connection.executemany(
-        "INSERT INTO score (run_id, ministry, tenths, low, high, coverage, grade) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        [(run, name, row.tenths, row.low, row.high, row.coverage, row.grade) for name, row in scores.items()],
-    )
-    connection.executemany(
-        "INSERT INTO score_part (run_id, ministry, part, tenths, count) VALUES (?, ?, ?, ?, ?)",
-        [(run, name, part, *moved) for name, row in scores.items() for part, moved in row.parts.items() if any(moved)],
-    )
 
 
 @dataclass(slots=True)

@@ -11,9 +11,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import crypto
 
+from posture.checks import Reference
 from posture.checks.tls.x509 import Trust, _fault, name_of, path, readable, trust, trust_until
 from posture.facts.parse_x509 import certificate
 from tests.checks.tls.pki import AT, DAY, Pair, issue
+from tests.checks.tls.seen import chain as chain_seen
+from tests.checks.tls.seen import judge
 
 SECOND = timedelta(seconds=1)
 KEY, MIDDLE_KEY = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
@@ -103,6 +106,8 @@ def test_an_issuer_that_is_not_valid_yet_is_no_lasting_fault() -> None:
     assert trust(chain, store, AT).fault == "expired_issuer"
     assert trust_until(chain, store, AT) == MIDDLES[1].cert.not_valid_before_utc
     assert trust(chain, store, AT + 11 * DAY).fault == ""
+    told = judge("tls.cert.trust", chain_seen(*chain), {"reference": Reference(store, "sha256:1")})
+    assert (told.tag, told.good_until) == ("CERT_ISSUER_EXPIRED", MIDDLES[1].cert.not_valid_before_utc)
 
 
 def test_a_root_is_recognised_however_its_name_is_written() -> None:

@@ -23,6 +23,7 @@ from posture.facts.parse_x509 import UNREADABLE, Malformed, certificate, issued,
 
 _MAX_SIGNATURE_CHECKS = 64
 _PATHS_KEPT = 1024
+_NAMES_KEPT = 512
 _SECOND = timedelta(seconds=1)
 _LATEST = datetime.max.replace(microsecond=0, tzinfo=UTC)  # no second after it
 # X509_V_ERR_*: a certificate is not yet, or no longer, valid.
@@ -236,6 +237,7 @@ class Names:
     addresses: tuple[str, ...]
 
 
+@lru_cache(maxsize=_NAMES_KEPT)
 def names(cert: x509.Certificate) -> Names:
     """Raises Malformed."""
     try:
@@ -258,15 +260,22 @@ def matches(found: Names, name: str) -> bool:
         name: an A-label name, with or without the dot of the root, or an address. A wildcard right below a top-level
             domain stands for nothing, as browsers have it.
     """
-    try:
-        return str(ip_address(name)) in found.addresses
-    except ValueError:
-        pass
+    if address := _address(name):
+        return address in found.addresses
     wanted = name.lower().removesuffix(".")
     if not wanted or "*" in wanted or not name.isascii():
         return False
     label, _, parent = wanted.partition(".")
     return wanted in found.dns or bool(label and "." in parent and f"*.{parent}" in found.dns)
+
+
+@lru_cache(maxsize=4096)
+def _address(name: str) -> str:
+    """In the form that certificates are read in; "" when the name is no address."""
+    try:
+        return str(ip_address(name))
+    except ValueError:
+        return ""
 
 
 def timestamp_logs(cert: x509.Certificate, handshake: bytes) -> frozenset[bytes]:
