@@ -99,14 +99,16 @@ class _File(apsw.VFSFile):
         self.operations.append(Operation("sync", self.name))
 
 
+def _hash(*texts: Any) -> int:
+    return text_hash(*texts)
+
+
 def replay(script: Script, path: Path, synchronous: str, autocheckpoint: int) -> list[Operation]:
     """The file operations of a script. Its own ``PRAGMA synchronous`` is replaced, so that others can be compared."""
     operations: list[Operation] = []
     files = _Files(operations)
     connection = apsw.Connection(str(path), vfs="recorder")
-    connection.create_scalar_function(
-        "text_hash", lambda text: text_hash(str(text)), 1, deterministic=True
-    )  # as the migrations do
+    connection.create_scalar_function("text_hash", _hash, 1, deterministic=True)  # as the migrations do
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # WAL without shared memory, which a VFS of our own has not
     connection.execute(f"PRAGMA wal_autocheckpoint = {autocheckpoint}")
     try:
