@@ -19,7 +19,7 @@ LAB = {
     "nginx": "nginx-light",
     "openssl": "openssl",
     "curl": "curl",
-    "apache2": "apache2",
+    "apache2": "apache2-bin",
     "haproxy": "haproxy",
     "gnutls-serv": "gnutls-bin",
     "nsd": "nsd",

@@ -4,9 +4,11 @@ import asyncio
 
 import pytest
 
-from posture.model import Reason
+from posture.model import NotSeen, Reason
 from posture.net.asset import AssetContext, Liveness, Stopwatch
 from tests.net.warp import warped
+
+SILENCE = NotSeen(Reason.TIMEOUT, "nothing came back")
 
 
 def test_a_stopwatch_counts_overlapping_use_once_and_pauses_between() -> None:
@@ -50,10 +52,10 @@ def test_a_deadline_says_whether_the_question_or_the_clock_ended_it() -> None:
 def test_an_address_is_dead_after_two_silent_ports_and_alive_after_any_answer() -> None:
     address = Liveness()
     assert not address.dead_for_connect(443)
-    address.silent_ports.add(443)
+    address.refused(443, SILENCE)
     assert address.dead_for_connect(443)
     assert not address.dead_for_connect(80)
-    address.silent_ports.add(80)
+    address.refused(80, SILENCE)
     assert address.dead_for_connect(25)
     address.answered = True
     assert not address.dead_for_connect(25)
@@ -81,6 +83,18 @@ def test_a_port_that_drips_costs_one_time_out_unless_it_ever_came_to_an_end() ->
     assert not address.dead_for_connect(443)
 
 
+def test_a_port_that_lets_nobody_in_costs_two_time_outs_on_an_address_that_answers() -> None:
+    address = Liveness(answered=True)
+    address.refused(443, SILENCE)
+    assert not address.dead_for_connect(443)
+    address.refused(443, SILENCE)
+    assert address.dead_for_connect(443)
+    assert not address.dead_for_connect(80)
+    # One that ever let somebody in is busy, not closed off.
+    address.admitted(443)
+    assert not address.dead_for_connect(443)
+
+
 def test_where_nobody_has_been_yet_one_goes_first() -> None:
     async def scenario() -> None:
         address, going = Liveness(), 0
@@ -96,5 +110,7 @@ def test_where_nobody_has_been_yet_one_goes_first() -> None:
 
         assert tuple(await asyncio.gather(goes(443), goes(443), goes(80))) == (1, 1, 2)
         assert tuple(await asyncio.gather(goes(443), goes(443), goes(443))) == (1, 2, 3)
+        # The others do not queue up behind each other.
+        assert tuple(await asyncio.gather(goes(25), goes(25), goes(25), goes(25))) == (1, 1, 2, 3)
 
     warped(scenario())

@@ -19,6 +19,8 @@ Now = Callable[[], float]
 ASSET_SECONDS = 60.0
 # Two ports that say nothing, dialled side by side, cost one time-out; then the address is taken for dead.
 SILENT_PORTS = 2
+# A port of a living address that lets nobody in, twice, is left alone: a firewall drops what is sent there.
+SILENT_CONNECTS = 2
 # A sweep of a dead address still gets one window of pending connects: something may answer where nobody looked.
 SILENT_SWEEPS = 20
 # An endpoint that reset so many connections, and never said anything, resets the next one too.
@@ -126,7 +128,8 @@ class Liveness:
     """What one address of an asset has shown so far. Anything it sends, a RST too, is a sign of life."""
 
     answered: bool = False
-    silent_ports: set[int] = field(default_factory=set)
+    silent_ports: Counter[int] = field(default_factory=Counter)
+    open_ports: set[int] = field(default_factory=set)
     silent_sweeps: int = 0
     heard_ports: set[int] = field(default_factory=set)
     mute_ports: set[int] = field(default_factory=set)
@@ -144,30 +147,39 @@ class Liveness:
         """
         if port in self.mute_ports - self.heard_ports or port in self.unfinished_ports - self.finished_ports:
             return True
+        if port not in self.open_ports and self.silent_ports[port] >= SILENT_CONNECTS:
+            return True
         return not self.answered and (port in self.silent_ports or len(self.silent_ports) >= SILENT_PORTS)
 
     @asynccontextmanager
     async def first_contact(self, port: int) -> AsyncIterator[None]:
         """Until the first connect to ``port`` is over, the others wait: where nothing answers, one of them finds out."""
-        if port in self.reached_ports:
+        gate = self._gates.setdefault(port, asyncio.Lock())
+        async with gate:
+            first = port not in self.reached_ports
+            if first:
+                try:
+                    yield
+                finally:
+                    self.reached_ports.add(port)
+        if not first:
             yield
-            return
-        async with self._gates.setdefault(port, asyncio.Lock()):
-            try:
-                yield
-            finally:
-                self.reached_ports.add(port)
 
     def resets_all(self, port: int) -> bool:
         """Whether ``port`` let us in several times and only ever reset the connection."""
         return port not in self.heard_ports and self.resets[port] >= MOST_RESETS
+
+    def admitted(self, port: int) -> None:
+        """A connect to ``port`` went through."""
+        self.answered = True
+        self.open_ports.add(port)
 
     def refused(self, port: int, fault: NotSeen | NotThere) -> None:
         """A connect to ``port`` came to nothing."""
         if isinstance(fault, NotThere) or fault.reason is Reason.RESET:
             self.answered = True
         elif fault.reason is Reason.TIMEOUT:
-            self.silent_ports.add(port)
+            self.silent_ports[port] += 1
 
     def ended(self, port: int, *, received: int, timed_out: bool, reset: bool = False, brisk: bool = False) -> None:
         """A connection to ``port`` is over; ``brisk``: it was to have little to say."""

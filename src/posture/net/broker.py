@@ -348,7 +348,7 @@ class BrokerDoor:
             if isinstance(fault, NotSeen) and fault.reason is Reason.RESET:
                 self.throttled(request.address)
             raise
-        liveness.answered = True
+        liveness.admitted(request.port)
         return connection
 
     def _stream(self, connection: socket.socket, timeout: float, held: ExitStack, *, brisk: bool) -> tcp.TcpStream:
@@ -438,7 +438,7 @@ def _end(fault: NotSeen | NotThere) -> str:
 
 
 def _dead(address: str) -> NotSeen:
-    return NotSeen(Reason.TIMEOUT, f"{address} has not answered there, nor on any other port that was tried")
+    return NotSeen(Reason.TIMEOUT, f"{address} did not answer there when it was asked before: it is left alone")
 
 
 def _stranger(address: str, name: str) -> NotSeen:

@@ -335,12 +335,16 @@ def _listed_logs(coded: bytes) -> set[bytes]:
 
 def name_of(cert: x509.Certificate) -> str:
     """A short name of the subject to show: common name, else organisation, else the whole; at most 80 characters."""
-    return _short(cert.subject)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a name of an odd length is shown all the same
+        return _short(cert.subject)
 
 
 def issuer_of(cert: x509.Certificate) -> str:
     """A short name of the issuer to show."""
-    return _short(cert.issuer)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _short(cert.issuer)
 
 
 def _short(name: x509.Name) -> str:
