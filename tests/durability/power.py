@@ -99,8 +99,8 @@ class _File(apsw.VFSFile):
         self.operations.append(Operation("sync", self.name))
 
 
-def _text_hash(*given: Any) -> Any:
-    return text_hash(str(given[0]))
+def _hash(*texts: Any) -> int:
+    return text_hash(*texts)
 
 
 def replay(script: Script, path: Path, synchronous: str, autocheckpoint: int) -> list[Operation]:
@@ -108,7 +108,7 @@ def replay(script: Script, path: Path, synchronous: str, autocheckpoint: int) ->
     operations: list[Operation] = []
     files = _Files(operations)
     connection = apsw.Connection(str(path), vfs="recorder")
-    connection.create_scalar_function("text_hash", _text_hash, 1, deterministic=True)  # as the migrations do
+    connection.create_scalar_function("text_hash", _hash, 1, deterministic=True)  # as the migrations do
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # WAL without shared memory, which a VFS of our own has not
     connection.execute(f"PRAGMA wal_autocheckpoint = {autocheckpoint}")
     try:

@@ -93,7 +93,9 @@ def test_a_mend_that_only_one_look_saw(severity: Severity, told: tuple[str, str 
     assert state() == ("fail", None)
     number = SEVERITIES.index(severity)
     tamper(
-        terms_of(inventory).config.db, "DROP TRIGGER finding_frozen", f"UPDATE finding SET severity = {number}"
+        terms_of(inventory).config.db,
+        "DROP TRIGGER verdict_frozen",
+        f"UPDATE verdict SET said = said / 8 * 8 + {number}",
     )  # no control about the DNS is critical
 
     script.mended = True

@@ -14,13 +14,15 @@ from functools import lru_cache
 from posture.model import Answer, AssetKey, Reason, Unobserved
 from posture.store.answers import Texts, answer_from, entry_from, get_blob
 from posture.store.records import AssetEntry, StoredAnswer, moment
-from posture.store.silences import misses
+from posture.store.silences import misses, missing_at
 
 ANY_TIME = datetime(1, 1, 1, tzinfo=UTC)  # the same record was seen at many times
 _KEPT = 4096  # records of evidence that stay decoded; many assets answer alike
 
 _FACTS = """SELECT probe, subject_id, from_run, to_run, at, blob_id, authorisation FROM facts
   WHERE asset_id = ? AND vantage_id = ? ORDER BY from_run"""
+
+_FACTS_AT = _FACTS.replace("ORDER BY", "AND from_run <= ? AND (to_run IS NULL OR to_run > ?) ORDER BY")
 
 _ENTRIES = """SELECT from_run, to_run, code, body FROM declaration JOIN ministry ON ministry.id = ministry_id
   WHERE asset_id = ? ORDER BY from_run"""
@@ -110,6 +112,23 @@ class Pasts:
         missed = sorted(misses(self.connection, self.number, only=(asset,)), key=lambda one: one.miss.since)
         silences = [Span(one.probe, one.subject, one.miss.since, one.until, _known(one.miss.stored)) for one in missed]
         return Past(tuple(answers), tuple(silences), self.entries(asset, key))
+
+    def known(self, asset: int, run: int) -> dict[tuple[str, str], StoredAnswer]:
+        """The last answers of one asset known as of a run, as :meth:`Past.known`, without all the others."""
+        text = self.texts.text
+        return {
+            (probe, text(subject)): self._answer(since, at, blob, authority)()
+            for probe, subject, since, _, at, blob, authority in self.connection.execute(
+                _FACTS_AT, (asset, self.number, run, run)
+            )
+        }
+
+    def look(self, asset: int, run: int) -> dict[tuple[str, str], StoredAnswer]:
+        """How the last look, as of a run, saw one asset, as :meth:`Past.look`, without all the others."""
+        answers = self.known(asset, run)
+        for _, missing in missing_at(self.connection, self.number, run, (asset,)):
+            answers |= {question: miss.stored for question, miss in missing.items()}
+        return answers
 
     def entries(self, asset: int, key: AssetKey) -> tuple[tuple[int, int | None, AssetEntry], ...]:
         """What the inventory said of one asset, as in :class:`Past`."""

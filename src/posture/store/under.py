@@ -16,7 +16,7 @@ from posture.judge import judge
 from posture.model import AssetKey, Finding, Outcome, Reason, Unobserved
 from posture.policy import Policy
 from posture.store.dockets import Answers, docket_of
-from posture.store.past import Past, Pasts
+from posture.store.past import Pasts
 from posture.store.reader import Reader
 from posture.store.records import AssetEntry, Interval, RunRecord, StoredAnswer
 
@@ -58,7 +58,7 @@ def known_under(
     look = _Look(reader, run, policy, shipped, under, controls)
     for number, asset in reader.assets().items():
         if asset in entries and (assets is None or asset in assets):
-            look.judge(entries[asset], look.pasts.of(number, asset))
+            look.judge(entries[asset], number)
     return under
 
 
@@ -86,15 +86,15 @@ class _Look:
             by_asset[key[0]][key] = run
         self.seen = by_asset
 
-    def judge(self, entry: AssetEntry, past: Past) -> None:
+    def judge(self, entry: AssetEntry, number: int) -> None:
         asset, under = entry.key, self.under
         last = self.run if asset in self.asked else self._newest(self.seen.get(asset, {}).values())
-        look = past.look(self.run.number)
+        look = self.pasts.look(number, self.run.number)
         under.dropped += sum(is_dropped(stored) for stored in look.values())
         found = self._judged(entry, look, last, self.controls)
         known = {key: one for key, one in found.items() if one.outcome is not Outcome.UNKNOWN}
         silent = {key: one for key, one in found.items() if one.outcome is Outcome.UNKNOWN}
-        carried = self._before(entry, past, silent, known)
+        carried = self._before(entry, number, silent, known)
         for key in [key for key in (*known, *carried) if self._has_gone(key)]:
             known.pop(key, None)
             carried.pop(key, None)
@@ -106,7 +106,7 @@ class _Look:
         )
 
     def _before(
-        self, entry: AssetEntry, past: Past, silent: Collection[Key], known: Collection[Key]
+        self, entry: AssetEntry, asset: int, silent: Collection[Key], known: Collection[Key]
     ) -> dict[Key, Finding]:
         """Behind each silence what the run knew that last got an answer, or the last answers, if no rule told it yet."""
         runs: dict[int, RunRecord] = {}
@@ -117,7 +117,7 @@ class _Look:
             controls[run.number].add(key[1])
         carried: dict[Key, Finding] = {}
         for number, run in runs.items():
-            answers = past.known(number) if number == self.run.number else past.look(number)
+            answers = self.pasts.known(asset, number) if number == self.run.number else self.pasts.look(asset, number)
             found = self._judged(entry, answers, run, sorted(controls[number]))
             carried |= {k: one for k, one in found.items() if one.outcome is not Outcome.UNKNOWN and k not in known}
         return carried

@@ -43,11 +43,11 @@ def sweep(case: Case) -> PortsFacts:
         Missing: there is none, or so many ports are "open" that a firewall answers for the host.
     """
     facts = case.need(PortsFacts)
-    probed = [answer for answer in facts.ports if answer.state != UNASKED]
-    opened = sum(answer.state == OPEN for answer in probed)
+    states = [answer.state for answer in facts.ports]
+    probed, opened = len(states) - states.count(UNASKED), states.count(OPEN)
     limit = case.policy.number("svc.open_share_unbelievable", case.at)
-    if len(probed) >= FEWEST_FOR_A_SHARE and 100 * opened > limit * len(probed):
-        raise case.unknown(Reason.BLOCKED, f"{opened} of {len(probed)} ports seem open")
+    if probed >= FEWEST_FOR_A_SHARE and 100 * opened > limit * probed:
+        raise case.unknown(Reason.BLOCKED, f"{opened} of {probed} ports seem open")
     return facts
 
 
