@@ -44,8 +44,8 @@ route add ::/0 dev spare0
 # A connection is one source port; datagrams are counted one by one. Answers of our own servers go the other way.
 _RULES = """
 table inet counting {
-  set tcp4 { type ipv4_addr . inet_service . inet_service; flags dynamic; size 65535; counter; }
-  set tcp6 { type ipv6_addr . inet_service . inet_service; flags dynamic; size 65535; counter; }
+  set tcp4 { type ipv4_addr . inet_service; flags dynamic; size 65535; counter; }
+  set tcp6 { type ipv6_addr . inet_service; flags dynamic; size 65535; counter; }
   set udp4 { type ipv4_addr . inet_service; flags dynamic; size 65535; counter; }
   set udp6 { type ipv6_addr . inet_service; flags dynamic; size 65535; counter; }
   counter syn { }
@@ -54,8 +54,8 @@ table inet counting {
   chain output {
     type filter hook output priority 0; policy accept;
     tcp flags & (syn | ack) == syn counter name syn
-    tcp flags & (syn | ack) == syn meta nfproto ipv4 add @tcp4 { ip daddr . tcp dport . tcp sport counter }
-    tcp flags & (syn | ack) == syn meta nfproto ipv6 add @tcp6 { ip6 daddr . tcp dport . tcp sport counter }
+    tcp flags & (syn | ack) == syn meta nfproto ipv4 add @tcp4 { ip daddr . tcp dport counter }
+    tcp flags & (syn | ack) == syn meta nfproto ipv6 add @tcp6 { ip6 daddr . tcp dport counter }
     meta l4proto udp ct direction original counter name datagram
     meta l4proto udp ct direction original meta nfproto ipv4 add @udp4 { ip daddr . udp dport counter }
     meta l4proto udp ct direction original meta nfproto ipv6 add @udp6 { ip6 daddr . udp dport counter }
@@ -67,16 +67,15 @@ table inet counting {
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What the kernel counted: connections by endpoint, SYNs sent for them, datagrams by endpoint, and all in all."""
+    """What the kernel counted: SYNs and datagrams by endpoint, and all in all."""
 
-    connections: Mapping[Endpoint, int]
     syns: Mapping[Endpoint, int]
     datagrams: Mapping[Endpoint, int]
     totals: Mapping[str, int]
 
     @property
     def by_endpoint(self) -> Mapping[Endpoint, int]:
-        return {**self.connections, **self.datagrams}
+        return {**self.syns, **self.datagrams}
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,22 +173,20 @@ def recorded(path: Path) -> Recording:
 
 
 def read_counters(ruleset: Sequence[Mapping[str, Any]]) -> Counted:
-    """Reads ``nft -j``: elements are {"elem": {"val": {"concat": [address, port, ...]}, "counter": {...}}}."""
-    connections: Counter[Endpoint] = Counter()
+    """Reads ``nft -j``: elements are {"elem": {"val": {"concat": [address, port]}, "counter": {...}}}."""
     syns: Counter[Endpoint] = Counter()
     datagrams: Counter[Endpoint] = Counter()
     for entry in ruleset:
         table = entry.get("set", {})
         for element in table.get("elem", ()):
-            address, port = element["elem"]["val"]["concat"][:2]
+            address, port = element["elem"]["val"]["concat"]
             packets = int(element["elem"]["counter"]["packets"])
             if table["name"].startswith("tcp"):
-                connections[Endpoint("tcp", address, port)] += 1
                 syns[Endpoint("tcp", address, port)] += packets
             else:
                 datagrams[Endpoint("udp", address, port)] += packets
     totals = {each["counter"]["name"]: int(each["counter"]["packets"]) for each in ruleset if "counter" in each}
-    return Counted(connections, syns, datagrams, totals)
+    return Counted(syns, datagrams, totals)
 
 
 @contextmanager

@@ -52,7 +52,8 @@ class Recording:
 
     @property
     def by_endpoint(self) -> Mapping[Endpoint, int]:
-        return Counter(sent.endpoint for sent in self.sent)
+        """Packets: SYNs, also those sent again, and datagrams."""
+        return Counter(sent.endpoint for sent in self.sent) + Counter(self.resent)
 
 
 FourTuple = tuple[str, str, str, str]

@@ -66,7 +66,7 @@ class Visit:
     def of_children(self, endpoint: Endpoint) -> int:
         """Connections to an endpoint that no record of one connection of our own speaks of."""
         own = sum(allow.connections for allow in self.trail.allows if allow.endpoint == endpoint)
-        return self.counted.connections[endpoint] - (own - self.budgets()[endpoint])
+        return sum(sent.endpoint == endpoint for sent in self.recording.connections) - (own - self.budgets()[endpoint])
 
 
 def words(children: str, folder: Path, *assets: str) -> list[object]:
