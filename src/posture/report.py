@@ -331,6 +331,7 @@ def scorecard_document(report: Report) -> dict[str, Any]:
         "policy_sha256": report.policy_digest,
         "catalogue": report.catalogue_digest,
         "checkpoint": report.checkpoint or None,
+        "silent_controls": list(report.silent_controls),
         "model": "posture-score/1",
         "score": None if report.state_score is None else score_document(report.state_score),
         "ministries": [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from pathlib import Path
 
@@ -156,6 +157,25 @@ def test_the_page_of_the_state_raises_the_alarm_and_no_ministrys_does(dumb: Path
         words = [word for code in chosen for word in ("--ministry", code)]
         assert posture("scorecard", "--db", dumb, "--out", tmp_path / name, *words).code == 0
         assert not [path for path in (tmp_path / name).iterdir() if "went silent" in path.read_text("utf-8")]
+
+
+def test_markdown_and_json_raise_it_too(dumb: Path, tmp_path: Path) -> None:
+    for kind in ("md", "json"):
+        assert posture("scorecard", "--db", dumb, "--out", tmp_path, "--format", kind).code == 0
+        assert (
+            posture(
+                "scorecard", "--db", dumb, "--out", tmp_path / "one", "--format", kind, "--ministry", "finance"
+            ).code
+            == 0
+        )
+
+    text = (tmp_path / "scorecard.md").read_text("utf-8")
+    assert "## Controls that went silent" in text
+    assert ALARM in text.replace("\\", "")
+    said = json.loads((tmp_path / "scorecard.json").read_text("utf-8"))["silent_controls"]
+    assert any(sentence.startswith(ALARM) for sentence in said)
+    assert "went silent" not in (tmp_path / "one" / "scorecard.md").read_text("utf-8")
+    assert json.loads((tmp_path / "one" / "scorecard.json").read_text("utf-8"))["silent_controls"] == []
 
 
 def test_no_alarm_while_anybody_answers(dumb: Path, tmp_path: Path) -> None:

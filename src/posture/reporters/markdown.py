@@ -61,6 +61,11 @@ def _scorecard(report: Report) -> Iterator[str]:
     yield _row(["---"] * 5)
     for ministry in report.ministries:
         yield _ministry_row(ministry)
+    if report.silent_controls:
+        yield from ("", "## Controls that went silent", "")
+        yield "This says something of our probes or our line, and nothing of any ministry; last known answers stay."
+        yield ""
+        yield from (f"- {markdown(sentence)}" for sentence in report.silent_controls)
     yield from _steps(five_things(report.findings, report.criticality))
     for ministry in report.ministries:
         yield from _ministry(ministry, report)
