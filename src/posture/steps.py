@@ -15,7 +15,8 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing to do: one control of one ministry, over all assets that need it."""
+    """One thing to do: one control of one ministry, over all assets that need it. ``dispute``: that somebody says
+    it is wrong, of the first of them."""
 
     ministry: str
     control: str
@@ -27,6 +28,7 @@ class Step:
     mends: str
     provider: Scanned | None
     message: Scanned
+    dispute: Scanned | None = None
 
 
 def five_things(rows: Iterable[Row], criticality: Mapping[AssetKey, int], count: int = 5) -> tuple[Step, ...]:
@@ -59,6 +61,7 @@ def _step(group: Sequence[Row], criticality: Mapping[AssetKey, int]) -> Step:
         mends=worst.get("mends") or "ministry",
         provider=worst.get("provider"),
         message=worst["message"],
+        dispute=next((row["dispute"] for row in group if row.get("dispute")), None),
     )
 
 
@@ -85,4 +88,5 @@ def step_document(step: Step) -> dict[str, Any]:
         "mends": step.mends,
         "provider": step.provider,
         "message": step.message,
+        "dispute": step.dispute,
     }

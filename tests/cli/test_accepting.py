@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 from contextlib import closing
@@ -184,8 +185,18 @@ def test_a_dispute_stands_on_the_pages(copy: Scanned, tmp_path: Path) -> None:
     copy.ask("scorecard", "--out", tmp_path / "site", "--ministry", "finance", "--single-file")
     page = (tmp_path / "site" / "scorecard.html").read_text()
     assert "<strong>Disputed:</strong> D-1 open (J): &lt;b&gt;no&lt;/b&gt;" in page
+    first, _, rest = page.partition("Do first")
+    assert "Disputed:" not in first
+    assert "<strong>Disputed:</strong> D-1" in rest.partition("</ol>")[0]
     copy.ask("scorecard", "--out", tmp_path / "site", "--format", "md")
-    assert "disputed: D" in (tmp_path / "site" / "scorecard.md").read_text().replace("\\", "")
+    text = (tmp_path / "site" / "scorecard.md").read_text().replace("\\", "")
+    assert "(disputed: D-1 open (J)" in text.partition("## Do first")[2].partition("## ")[0]
+    assert text.count("disputed: D-1 open") == 2
+    copy.ask("scorecard", "--out", tmp_path / "site", "--format", "json")
+    steps = json.loads((tmp_path / "site" / "scorecard.json").read_text())["first"]
+    assert {step["control"]: step["dispute"] for step in steps if step["dispute"]} == {
+        "svc.baseline": "D-1 open (J): <b>no</b>"
+    }
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,8 @@ def _steps(steps: Sequence[Step]) -> Iterator[str]:
     for number, step in enumerate(steps, 1):
         names = ", ".join(markdown(asset.name) for asset in step.assets[:5])
         more = f" and {len(step.assets) - 5} more" if len(step.assets) > 5 else ""
-        yield f"{number}. **{step.severity}** {markdown(step.control)} on {names}{more}: {markdown(step.message)}"
+        disputed = f" (disputed: {markdown(step.dispute)})" if step.dispute else ""
+        yield f"{number}. **{step.severity}** {markdown(step.control)} on {names}{more}: {markdown(step.message)}{disputed}"
 
 
 def _exemptions(rows: Sequence[Row]) -> Iterator[str]:

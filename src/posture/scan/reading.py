@@ -21,6 +21,7 @@ from posture.report import Report, Rescored, assemble, narrow
 from posture.rescoring import recorded_scores, score_under
 from posture.store import RunRecord, Store
 from posture.store.authority import authority_of
+from posture.store.database import is_there
 from posture.store.exemptions import exemptions_of
 from posture.store.quiet import silent_controls
 from posture.trend import trends_until
@@ -38,7 +39,7 @@ def gone_silent(config: Config) -> tuple[str, ...]:
     Raises:
         UsageError, StoreError: there is one, and it cannot be read.
     """
-    if not config.db.exists():
+    if not is_there(config.db):
         return ()
     with Store.open(config.db, write=False) as store:
         last = history.latest_closed(store)

@@ -34,11 +34,7 @@ def connect_read(path: Path) -> sqlite3.Connection:
         UsageError: there is no such database, or the file is not one of ours.
         StoreError: it cannot be read, or a newer release wrote it.
     """
-    try:
-        there = path.is_file()
-    except OSError as fault:
-        raise hidden(path, fault) from fault
-    if not there:
+    if not is_there(path):
         raise UsageError(f"no such database: {path}. Run 'posture scan' first, or name one with --db.")
     try:
         connection = _read_only(path)
@@ -51,6 +47,14 @@ def connect_read(path: Path) -> sqlite3.Connection:
     except FAULTS as fault:
         raise store_error(path, fault) from fault
     return connection
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is such a file. Raises StoreError: nobody can tell."""
+    try:
+        return path.is_file()
+    except OSError as fault:
+        raise hidden(path, fault) from fault
 
 
 def is_empty(path: Path) -> bool:
