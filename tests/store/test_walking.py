@@ -84,7 +84,7 @@ def test_killed_in_the_middle_of_what_it_sends(path: Path, another: Policy) -> N
         first, second = workers
         first.send(terms)
         first.send(all_assets(store) * 8)
-        assert first.pipe.poll(60)  # what follows the beginning does not fit into the pipe
+        assert first.pipe.poll(240)  # what follows the beginning does not fit into the pipe
         os.kill(first.process.pid or 0, signal.SIGKILL)
         with pytest.raises(StoreError, match="was killed"):
             first.receive()
