@@ -143,7 +143,8 @@ class Liveness:
         """Whether another connect to ``port`` would only cost another time-out.
 
         A port that lets us in and then says nothing (a tarpit), or has little to say and never comes to an end, costs one
-        time-out too, unless it ever spoke, or came to one.
+        time-out too, unless it ever spoke, or came to one. One of an address that answers elsewhere, and never let anybody
+        in, costs two.
         """
         if port in self.mute_ports - self.heard_ports or port in self.unfinished_ports - self.finished_ports:
             return True

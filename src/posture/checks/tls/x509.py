@@ -205,10 +205,8 @@ def root_prints(pem: bytes) -> frozenset[bytes]:
 
 
 def _issuer_hash(cert: crypto.X509) -> int:
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", DeprecationWarning
-        )  # of the subject's name alone it has another way to the hash
+    with warnings.catch_warnings():  # there is another way to the hash of the subject's name, and none to this one's
+        warnings.simplefilter("ignore", DeprecationWarning)
         return cert.get_issuer().hash()
 
 
